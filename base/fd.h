@@ -1,0 +1,24 @@
+/* base/fd.h - descriptors. */
+#ifndef BASE_FD_H
+#define BASE_FD_H
+
+#include <stddef.h>
+
+#include "base/error.h"
+
+/* Closes *fd unless it is -1, and makes it -1. */
+void fd_close(int *fd);
+
+/* Makes reads and writes of `fd` return EAGAIN instead of waiting. */
+int fd_set_nonblocking(int fd, struct error *err);
+
+/* Moves `fd` to `number`, kept over exec; `fd` itself stays open. */
+int fd_pass(int fd, int number, struct error *err);
+
+/* Raises the soft limit of open descriptors to the hard one. Returns that limit. */
+size_t fd_raise_limit(void);
+
+/* How many descriptors this process has open. */
+size_t fd_count_open(void);
+
+#endif

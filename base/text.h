@@ -1,0 +1,31 @@
+/* base/text.h - small helpers for text that people or strangers wrote. */
+#ifndef BASE_TEXT_H
+#define BASE_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Copies `length` bytes of `text` into `ret_clean` as valid UTF-8 without control
+ * characters, at most `capacity - 1` bytes cut between characters, and NUL-terminated:
+ * what is not UTF-8 becomes U+FFFD, a control character (also DEL and U+0080-9F) becomes
+ * a space. So the result can be shown on a terminal and written as JSON. Returns its
+ * length. `capacity` is at least 1. */
+size_t text_clean(char *ret_clean, size_t capacity, const char *text, size_t length);
+
+/* Whether text_clean() would copy all of it unchanged. */
+bool text_is_clean(const char *text, size_t length);
+
+/* How many columns of a terminal the (clean) text takes, one for each character. */
+size_t text_width(const char *text);
+
+/* Insertions, deletions, replacements and swaps that make `left` into `right`. */
+size_t text_distance(const char *left, const char *right);
+
+/* A 64-bit hash (FNV-1a) of `length` bytes, going on from `seed` (0 to begin). */
+uint64_t text_hash(uint64_t seed, const char *text, size_t length);
+
+bool text_starts_with(const char *text, const char *prefix);
+bool text_ends_with(const char *text, const char *suffix);
+
+#endif

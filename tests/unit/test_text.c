@@ -1,0 +1,66 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/text.h"
+
+/* Whatever comes in, what comes out can be shown on a terminal and written as JSON. */
+static void test_text_clean(void **state)
+{
+    static const struct {
+        const char *name, *text, *want;
+        size_t capacity;
+    } cases[] = {
+        {"plain text stays",           "GET /x",                               "GET /x",                               50},
+        {"characters of 2 to 4 bytes", "\xC3\xA9\xE2\x82\xAC\xF0\x9F\xA5\x9B",
+         "\xC3\xA9\xE2\x82\xAC\xF0\x9F\xA5\x9B",                                                                       50},
+        {"escape sequences",           "a\x1B[31mb\n\x7F",                     "a [31mb  ",                            50},
+        {"C1 control characters",
+         "a\xC2\x9B"
+         "b",                                                                  "a b",                                  50},
+        {"a lone continuation byte",   "a\x80",                                "a\xEF\xBF\xBD",                        50},
+        {"an overlong slash",          "\xC0\xAF",                             "\xEF\xBF\xBD\xEF\xBF\xBD",             50},
+        {"a surrogate",                "\xED\xA0\x80",                         "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD", 50},
+        {"a character cut at the end", "a\xE2\x82",                            "a\xEF\xBF\xBD\xEF\xBF\xBD",            50},
+        {"cut between characters",     "ab\xE2\x82\xAC",                       "ab",                                   5 },
+        {"room for nothing",           "ab",                                   "",                                     1 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        char clean[64];
+        const size_t length =
+            text_clean(clean, cases[i].capacity, cases[i].text, strlen(cases[i].text));
+
+        if (strcmp(clean, cases[i].want) != 0)
+            fail_msg("%s: got '%s'", cases[i].name, clean);
+        assert_int_equal(length, strlen(cases[i].want));
+        assert_true(text_is_clean(clean, length));
+    }
+}
+
+static void test_text_distance(void **state)
+{
+    (void)state;
+    assert_int_equal(text_distance("", ""), 0);
+    assert_int_equal(text_distance("workers", "workers"), 0);
+    assert_int_equal(text_distance("wokrers", "workers"), 1); /* a swap */
+    assert_int_equal(text_distance("worker", "workers"), 1);
+    assert_int_equal(text_distance("", "abc"), 3);
+    assert_int_equal(text_distance("kitten", "sitting"), 3);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_text_clean),
+        cmocka_unit_test(test_text_distance),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

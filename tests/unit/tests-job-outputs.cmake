@@ -1,0 +1,3 @@
+unit_test(options job)
+unit_test(job job)
+unit_test(outputs outputs)
