@@ -37,6 +37,7 @@ void buffer_reserve(struct buffer *buffer, size_t more)
         capacity *= 2;
     buffer->data = xrealloc_array(buffer->data, capacity, 1);
     buffer->capacity = capacity;
+    buffer->data[buffer->size] = '\0';
 }
 
 void buffer_add(struct buffer *buffer, const void *data, size_t size)

@@ -23,6 +23,14 @@ struct ev_loop *loop_new(void)
     return loop;
 }
 
+void loop_timer_start(struct ev_loop *loop, ev_timer *timer, double after_s)
+{
+    ev_timer_stop(loop, timer);
+    ev_now_update(loop);
+    ev_timer_set(timer, after_s, 0);
+    ev_timer_start(loop, timer);
+}
+
 static void on_pidfd_ready(struct ev_loop *loop, ev_io *io, int revents)
 {
     struct child_watch *const watch = io->data;

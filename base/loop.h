@@ -17,6 +17,10 @@
 /* A new loop, owned by the caller (ev_loop_destroy); aborts when the kernel has none. */
 struct ev_loop *loop_new(void);
 
+/* (Re)starts a timer that is to fire once, so long from now: the loop's cached time, by
+ * which libev counts, may be old by now. 0: in the next turn. */
+void loop_timer_start(struct ev_loop *loop, ev_timer *timer, double after_s);
+
 /* Watches the end of one child of this process. */
 struct child_watch {
     ev_io io;

@@ -89,6 +89,38 @@ bool text_is_clean(const char *text, size_t length)
     return true;
 }
 
+bool text_is_clean_line(const char *text)
+{
+    for (;;) {
+        const size_t length = strcspn(text, "\t");
+
+        if (!text_is_clean(text, length))
+            return false;
+        if (text[length] == '\0')
+            return true;
+        text += length + 1;
+    }
+}
+
+size_t text_cut(const char *text, size_t most)
+{
+    size_t length = strnlen(text, most + 1);
+
+    if (length <= most)
+        return length;
+    for (length = most; length > 0 && ((unsigned char)text[length] & 0xC0) == 0x80;)
+        length--;
+    return length;
+}
+
+bool text_is_token(const char *text, size_t length)
+{
+    static const char signs[] = "!#$%&'*+-.^_`|~0123456789"
+                                "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+    return length > 0 && strspn(text, signs) >= length;
+}
+
 size_t text_width(const char *text)
 {
     size_t width = 0;

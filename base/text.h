@@ -13,8 +13,18 @@
  * length. `capacity` is at least 1. */
 size_t text_clean(char *ret_clean, size_t capacity, const char *text, size_t length);
 
+/* The most bytes of `text`, up to `most`, that end between two characters. */
+size_t text_cut(const char *text, size_t most);
+
 /* Whether text_clean() would copy all of it unchanged. */
 bool text_is_clean(const char *text, size_t length);
+
+/* The same of a whole text, in which a tab is right, too: as in a header. */
+bool text_is_clean_line(const char *text);
+
+/* Whether the `length` bytes are what HTTP calls a token, as methods and names of headers
+ * are (RFC 9110, 5.6.2): at least one, of letters, digits and !#$%&'*+-.^_`|~ */
+bool text_is_token(const char *text, size_t length);
 
 /* How many columns of a terminal the (clean) text takes, one for each character. */
 size_t text_width(const char *text);

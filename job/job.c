@@ -8,6 +8,8 @@
 #include "base/memory.h"
 #include "base/text.h"
 
+#define METHOD_LENGTH_MAX 31 /* characters: as http/session.c takes them */
+
 #define FIELD(name) offsetof(struct job, name)
 
 #define WHAT "What to run"
@@ -190,7 +192,7 @@ static const struct option_row rows[] = {
         .type = OPTION_SECONDS,
         .metavar = "SECONDS",
         .standard = "30",
-        .least = 0.1,
+        .least = 1,
         .most = JOB_DURATION_MAX_S,
         .unit = "s",
         .section = END,
@@ -355,23 +357,6 @@ static bool is_given(const struct text_list *given, const char *name)
     return false;
 }
 
-/* What HTTP calls a token: methods and names of headers are such. */
-static bool is_token(const char *text, size_t length)
-{
-    static const char signs[] = "!#$%&'*+-.^_`|~0123456789"
-                                "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-
-    return length > 0 && strspn(text, signs) >= length;
-}
-
-static bool has_control_character(const char *text)
-{
-    for (const char *at = text; *at != '\0'; at++)
-        if (((unsigned char)*at < ' ' && *at != '\t') || *at == 0x7F)
-            return true;
-    return false;
-}
-
 /* Where the host of a URL begins; NULL where `text` is no http:// or https:// URL. */
 static const char *host_of(const char *text)
 {
@@ -399,12 +384,14 @@ static int check_url(const char *title, const char *url, struct error *err)
     if (strcspn(host, "/?#") == 0)
         return error_set(err, "%s: the URL '%s' names no host", title,
                          shown(url, value));
+    if (!text_is_clean(url, strlen(url)))
+        return error_set(err,
+                         "%s: the URL '%s' has a control character, or is not UTF-8",
+                         title, shown(url, value));
     for (const char *at = url; *at != '\0'; at++)
-        if ((unsigned char)*at <= ' ' || *at == 0x7F)
-            return error_set(err,
-                             "%s: the URL '%s' has a blank or control character (a "
-                             "blank is written %%20)",
-                             title, shown(url, value));
+        if (*at == ' ')
+            return error_set(err, "%s: the URL '%s' has a blank (written %%20)", title,
+                             shown(url, value));
     return 0;
 }
 
@@ -439,10 +426,11 @@ static int check_header(const char *header, struct error *err)
     const size_t name_length = strcspn(header, ":");
     char value[SHOWN_SIZE];
 
-    if (has_control_character(header))
-        return error_set(err, "--header has a control character in '%s'",
+    if (!text_is_clean_line(header))
+        return error_set(err,
+                         "--header has a control character, or is not UTF-8, in '%s'",
                          shown(header, value));
-    if (header[name_length] != ':' || !is_token(header, name_length))
+    if (header[name_length] != ':' || !text_is_token(header, name_length))
         return error_set(err, "--header takes 'Name: value', not '%s'",
                          shown(header, value));
     return 0;
@@ -454,7 +442,7 @@ static int check_request(const struct job *job, struct error *err)
         job->request_method != NULL ? job->request_method : "GET";
     char value[SHOWN_SIZE];
 
-    if (!is_token(method, strlen(method)))
+    if (!text_is_token(method, strlen(method)) || strlen(method) > METHOD_LENGTH_MAX)
         return error_set(err, "--request takes a method such as GET, not '%s'",
                          shown(method, value));
     for (size_t i = 0; i < job->headers.count; i++)
