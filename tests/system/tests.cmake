@@ -1,0 +1,29 @@
+# Tests of the whole program, in Python: Debian's, whatever else is on the PATH.
+set(SYSTEM_PYTHON /usr/bin/python3)
+
+# python_test(NAME FILE seconds labels...): runs a file of unittest classes.
+function(python_test name file timeout)
+  add_test(NAME ${TEST_PREFIX}${name} COMMAND ${SYSTEM_PYTHON} -B ${file} -v
+           WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}/tests/system)
+  set(environment MOLOTOV_RUNNER=$<TARGET_FILE:molotov-runner>
+                  MOLOTOV_BUILD=${PROJECT_BINARY_DIR})
+  if(MOLOTOV_SANITIZE)
+    list(APPEND environment MOLOTOV_SANITIZED=${MOLOTOV_SANITIZE})
+  endif()
+  set_tests_properties(${TEST_PREFIX}${name} PROPERTIES
+                       TIMEOUT ${timeout} LABELS "${ARGN}" ENVIRONMENT "${environment}")
+endfunction()
+
+foreach(file counts bad_targets bad_code usage features tls fixtures)
+  python_test(system.${file} test_${file}.py 300 system)
+endforeach()
+
+# What does not depend on how the program was built is tested once.
+if(NOT MOLOTOV_SANITIZE)
+  python_test(house.install test_install.py 120 house)
+  python_test(house.checks test_checks.py 60 house)
+  add_test(NAME house.floors COMMAND ${PROJECT_SOURCE_DIR}/tests/check_floors)
+  add_test(NAME house.format COMMAND ${PROJECT_SOURCE_DIR}/tests/check_format)
+  set_tests_properties(house.floors house.format PROPERTIES TIMEOUT 60 LABELS house)
+  python_test(soak.short ../soak/test_soak.py 300 soak)
+endif()
