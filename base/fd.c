@@ -1,7 +1,6 @@
 #include "base/fd.h"
 
 #include <dirent.h>
-#include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -10,26 +9,6 @@ void fd_close(int *fd)
     if (*fd != -1)
         close(*fd);
     *fd = -1;
-}
-
-int fd_set_nonblocking(int fd, struct error *err)
-{
-    const int flags = fcntl(fd, F_GETFL);
-
-    if (flags == -1 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == -1)
-        return error_errno(err, "cannot make descriptor %d non-blocking", fd);
-    return 0;
-}
-
-int fd_pass(int fd, int number, struct error *err)
-{
-    const int flags = fd == number ? fcntl(fd, F_GETFD) : 0;
-
-    /* dup2() of a descriptor onto itself would keep its close-on-exec flag. */
-    if (fd == number ? fcntl(fd, F_SETFD, flags & ~FD_CLOEXEC) == -1
-                     : dup2(fd, number) == -1)
-        return error_errno(err, "cannot pass descriptor %d on as %d", fd, number);
-    return 0;
 }
 
 size_t fd_raise_limit(void)

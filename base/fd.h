@@ -4,16 +4,8 @@
 
 #include <stddef.h>
 
-#include "base/error.h"
-
 /* Closes *fd unless it is -1, and makes it -1. */
 void fd_close(int *fd);
-
-/* Makes reads and writes of `fd` return EAGAIN instead of waiting. */
-int fd_set_nonblocking(int fd, struct error *err);
-
-/* Moves `fd` to `number`, kept over exec; `fd` itself stays open. */
-int fd_pass(int fd, int number, struct error *err);
 
 /* Raises the soft limit of open descriptors to the hard one. Returns that limit. */
 size_t fd_raise_limit(void);

@@ -169,10 +169,8 @@ size_t text_distance(const char *left, const char *right)
     return distance;
 }
 
-uint64_t text_hash(uint64_t seed, const char *text, size_t length)
+uint64_t text_hash(uint64_t hash, const char *text, size_t length)
 {
-    uint64_t hash = seed ^ 0xCBF29CE484222325u;
-
     for (size_t i = 0; i < length; i++)
         hash = (hash ^ (unsigned char)text[i]) * 0x100000001B3u;
     return hash;

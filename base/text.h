@@ -32,8 +32,10 @@ size_t text_width(const char *text);
 /* Insertions, deletions, replacements and swaps that make `left` into `right`. */
 size_t text_distance(const char *left, const char *right);
 
-/* A 64-bit hash (FNV-1a) of `length` bytes, going on from `seed` (0 to begin). */
-uint64_t text_hash(uint64_t seed, const char *text, size_t length);
+/* A 64-bit hash (FNV-1a) of `length` bytes; what comes first starts from
+ * TEXT_HASH_START, and what follows it goes on from the hash so far. */
+#define TEXT_HASH_START 0xCBF29CE484222325u
+uint64_t text_hash(uint64_t hash, const char *text, size_t length);
 
 bool text_starts_with(const char *text, const char *prefix);
 bool text_ends_with(const char *text, const char *suffix);

@@ -219,7 +219,8 @@ bool mlt_json_has(const mlt_response *response, const char *path);
 /* --- checks ------------------------------------------------------------------------- */
 
 /* The scenario fails here unless it holds: the report names file, line, expression and
- * values, and how many runs failed so. */
+ * values, and how many runs failed so. mlt_check_int() takes integers: a double would be
+ * cut to one. */
 #define mlt_check(condition) \
     ((condition) ? (void)0 : mlt_check_failed(#condition, __FILE__, __LINE__))
 #define mlt_check_int(actual, expected) \

@@ -6,7 +6,7 @@
 
 /* Compiles `source` with $CC (default: cc), unless the cache ($XDG_CACHE_HOME/molotov,
  * else ~/.cache/molotov) holds the object of the same source, includes, flags and
- * compiler. Flags come from comments `// molotov: -lm` in the source. What the compiler
+ * compiler command. Flags come from comments `// molotov: -lm` in the source. What the compiler
  * says goes to stderr as it is. 0, and the caller frees the object's path; or -1. */
 int c_build(const char *source, char **ret_object, struct error *err);
 

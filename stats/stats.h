@@ -27,7 +27,7 @@
     X(DNS, dns, "looking up the name") \
     X(CONNECT, connect, "opening the connection") \
     X(TLS, tls, "the TLS handshake") \
-    X(FIRST_BYTE, first_byte, "from the request sent to the answer's first byte")
+    X(FIRST_BYTE, first_byte, "from writing the request to the answer's first byte")
 
 enum stats_phase {
 #define PHASE_NUMBER(upper, lower, help) PHASE_##upper,

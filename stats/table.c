@@ -20,34 +20,24 @@ struct name {
     uint64_t hash;                      /* of the name in one piece */
 };
 
-/* FNV-1a, which goes on from one part to the next. */
-static uint64_t hash_more(uint64_t hash, const char *text, size_t length)
-{
-    for (size_t i = 0; i < length; i++)
-        hash = (hash ^ (unsigned char)text[i]) * 0x100000001B3u;
-    return hash;
-}
-
-static const uint64_t hash_start = 0xCBF29CE484222325u;
-
 static struct name whole_name(const char *name, size_t length)
 {
     return (struct name){.second = name,
                          .second_length = length,
-                         .hash = hash_more(hash_start, name, length)};
+                         .hash = text_hash(TEXT_HASH_START, name, length)};
 }
 
 static struct name joined_name(const char *first, size_t first_length,
                                const char *second, size_t second_length)
 {
-    uint64_t hash = hash_more(hash_start, first, first_length);
+    uint64_t hash = text_hash(TEXT_HASH_START, first, first_length);
 
-    hash = hash_more(hash, " ", 1);
+    hash = text_hash(hash, " ", 1);
     return (struct name){.first = first,
                          .first_length = first_length,
                          .second = second,
                          .second_length = second_length,
-                         .hash = hash_more(hash, second, second_length)};
+                         .hash = text_hash(hash, second, second_length)};
 }
 
 void table_init(struct table *table, size_t row_size, size_t limit)

@@ -20,11 +20,6 @@ static bool is_open(int fd)
     return fcntl(fd, F_GETFD) != -1;
 }
 
-static bool is_kept_over_exec(int fd)
-{
-    return (fcntl(fd, F_GETFD) & FD_CLOEXEC) == 0;
-}
-
 static int open_null(void)
 {
     const int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -45,55 +40,6 @@ static void test_close(void **state)
     errno = 0;
     fd_close(&fd); /* closed already: nothing is even tried */
     assert_int_equal(errno, 0);
-}
-
-static void test_nonblocking(void **state)
-{
-    struct error err;
-    int fds[2];
-    char byte;
-
-    (void)state;
-    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
-    assert_int_equal(fd_set_nonblocking(fds[0], &err), 0);
-    assert_int_equal(read(fds[0], &byte, 1), -1);
-    assert_int_equal(errno, EAGAIN);
-    fd_close(&fds[0]);
-    fd_close(&fds[1]);
-    assert_int_equal(fd_set_nonblocking(987654, &err), -1);
-    assert_non_null(strstr(err.message, "987654"));
-}
-
-/* A child finds it under its number after exec, wherever it was. */
-static void test_pass(void **state)
-{
-    static const int far = 700;
-    struct error err;
-    int fd = open_null();
-    int moved = far, onto_itself = fd;
-
-    (void)state;
-    assert_false(is_kept_over_exec(fd));
-    assert_int_equal(fd_pass(fd, moved, &err), 0);
-    assert_true(is_open(fd));
-    assert_true(is_kept_over_exec(moved));
-    assert_int_equal(fd_pass(fd, onto_itself, &err), 0);
-    assert_true(is_kept_over_exec(onto_itself));
-    fd_close(&moved);
-    fd_close(&fd);
-}
-
-static void test_pass_of_what_is_closed(void **state)
-{
-    struct error err;
-    const int numbers[] = {700, 3};
-
-    (void)state;
-    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
-        assert_int_equal(fd_pass(987654, numbers[i], &err), -1);
-        assert_non_null(strstr(err.message, "987654"));
-    }
-    assert_int_equal(fd_pass(987654, 987654, &err), -1);
 }
 
 static void test_raise_limit(void **state)
@@ -145,9 +91,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_close),
-        cmocka_unit_test(test_nonblocking),
-        cmocka_unit_test(test_pass),
-        cmocka_unit_test(test_pass_of_what_is_closed),
         cmocka_unit_test(test_raise_limit),
         cmocka_unit_test(test_count_open),
         cmocka_unit_test(test_count_all),
