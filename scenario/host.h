@@ -37,7 +37,9 @@ struct host_type {
     int (*run_global)(struct test *test, struct crew *crew, enum test_fixture fixture,
                       struct error *err);
 
-    /* Runs the loop until crew_is_done(). NULL: ev_run(). */
+    /* Runs the loop until crew_is_done(). NULL: ev_run(). A host with a scheduler of its
+     * own: its workers may be resumed before ev_run() waits (by prepare watchers, and by
+     * what was fed to it), and then it must not wait. */
     void (*run)(struct crew *crew);
 
     /* The test's picker: a scenario's name; or NULL, `err` says why not. */
@@ -51,6 +53,10 @@ struct host_type {
 
     /* What the worker waited for in worker_sleep() is over. */
     void (*resume)(struct worker *worker);
+
+    /* The step under way is to end as OUTCOME_CANCELLED, whatever it waits for; its
+     * request, if there was one, has been cut. NULL: it waits for nothing else. */
+    void (*cancel)(struct worker *worker);
 
     /* Frees worker->host_data, at the end of the process. NULL: nothing to do. */
     void (*destroy)(struct worker *worker);

@@ -385,8 +385,10 @@ void worker_done(struct worker *worker, const struct outcome *outcome)
     case STEP_END:
         break;
     }
-    if (worker->session != NULL)
+    if (worker->session != NULL) {
+        session_cancel(worker->session); /* a request that nobody waited for */
         session_release(worker->session);
+    }
 }
 
 /* --- waiting ------------------------------------------------------------------------ */
@@ -429,6 +431,8 @@ void worker_cancel(struct worker *worker)
         wake(worker);
     else if (worker->session != NULL)
         session_cancel(worker->session);
+    if (worker->cancelled && worker->crew->test->host->cancel != NULL)
+        worker->crew->test->host->cancel(worker);
 }
 
 struct blackbox_slot worker_enter(struct worker *worker, int fixture)

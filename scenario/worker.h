@@ -47,7 +47,9 @@ struct worker {
     long id;   /* from 0, in its process */
     long step; /* number of the run: 1 is the first */
     struct session *session;
-    bool cancelled; /* the step under way is to end as OUTCOME_CANCELLED, at once */
+    /* The step under way is to end as OUTCOME_CANCELLED, at once. Set at any time, also
+     * before the host has asked for the first step. */
+    bool cancelled;
     uint64_t waits; /* the host counts here how often the worker gave way to others */
     void *host_data;
 

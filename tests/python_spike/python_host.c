@@ -137,6 +137,15 @@ static PyObject *py_get(PyObject *object, PyObject *url)
 
 /* --- the steps -------------------------------------------------------------------------- */
 
+static void python_cancel(struct worker *worker)
+{
+    const struct py_worker *const self = worker->host_data;
+
+    keep_busy();
+    if (self->begun)
+        Py_XDECREF(PyObject_CallMethod(self->task, "cancel", NULL));
+}
+
 /* next(): (step, function of a scenario or seconds of a sleep or None). */
 static PyObject *py_next(PyObject *object, PyObject *unused)
 {
@@ -145,6 +154,8 @@ static PyObject *py_next(PyObject *object, PyObject *unused)
 
     (void)unused;
     self->begun = true;
+    if (self->worker->cancelled) /* before its first step */
+        python_cancel(self->worker);
     if (step.kind == STEP_SCENARIO)
         return Py_BuildValue("(iO)", STEP_SCENARIO, (PyObject *)step.scenario->code);
     if (step.kind == STEP_SLEEP)
@@ -166,8 +177,6 @@ static PyObject *py_done(PyObject *object, PyObject *args)
     else if (message != NULL && sample != NULL)
         outcome = (struct outcome){OUTCOME_FAILED, PyBytes_AS_STRING(message),
                                    PyBytes_AS_STRING(sample)};
-    if (self->answer != NULL) /* it was not awaited, and must not outlive the run */
-        session_cancel(self->worker->session);
     worker_done(self->worker, &outcome);
     Py_RETURN_NONE;
 }
@@ -336,18 +345,6 @@ static PyObject *py_watch(PyObject *module, PyObject *args)
     return PyCapsule_New(io, NULL, free_watch);
 }
 
-/* Cuts the runs that are to be cut, whatever they await. The host is not told of them
- * (a request is cut for it, an asyncio.sleep() is not), so it looks. */
-static void cancel_runs(const struct crew *crew)
-{
-    for (size_t i = 0; crew->stopping && i < crew->started; i++) {
-        const struct py_worker *const self = crew->workers[i]->host_data;
-
-        if (crew->workers[i]->cancelled && self->begun)
-            Py_XDECREF(PyObject_CallMethod(self->task, "cancel", NULL));
-    }
-}
-
 static void on_idle(struct ev_loop *loop, ev_idle *idle, int revents)
 {
     (void)loop;
@@ -394,7 +391,6 @@ static PyObject *py_turn(PyObject *module, PyObject *timeout)
     python.ready = ready;
     run_once(python.crew->loop, may_wait, timeout_s);
     python.ready = NULL;
-    cancel_runs(python.crew);
     return ready;
 }
 
@@ -569,5 +565,6 @@ const struct host_type host_python = {
     .run = python_run,
     .start = python_start,
     .resume = python_resume,
+    .cancel = python_cancel,
     .destroy = python_destroy,
 };
