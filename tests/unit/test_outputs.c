@@ -432,13 +432,21 @@ static void test_stdout_unwritable(void **state)
     }
 }
 
-static size_t read_now(int fd, char *ret_text, size_t capacity)
+/* A terminal hands on what was written in pieces: reads until `size` bytes that end in
+ * `ending` have come (the test's time-out is the bound). */
+static void read_until(int fd, size_t size, const char *ending, char *ret_text,
+                       size_t capacity)
 {
-    const ssize_t size = read(fd, ret_text, capacity - 1);
+    size_t had = 0;
 
-    assert_true(size >= 0);
-    ret_text[size] = '\0';
-    return (size_t)size;
+    ret_text[0] = '\0';
+    while (had < size || !text_ends_with(ret_text, ending)) {
+        const ssize_t count = read(fd, ret_text + had, capacity - 1 - had);
+
+        assert_true(count > 0);
+        had += (size_t)count;
+        ret_text[had] = '\0';
+    }
 }
 
 /* On a terminal: one line, within its width, that gives way to lines that stay. */
@@ -466,15 +474,15 @@ static void test_stdout_live(void **state)
     restore_stdout(saved);
 
     output_stdout.tick(output, &report);
-    read_now(master, text, sizeof(text));
+    read_until(master, strlen("\r\033[K") + 59, "", text, sizeof(text));
     assert_true(text_starts_with(text, "\r\033[K[####################] 100%  0:02  "));
     assert_int_equal(text_width(text), strlen("\r\033[K") + 59);
     output_stdout.push(output, &report, &delta);
-    read_now(master, text, sizeof(text));
+    read_until(master, 1, "\n", text, sizeof(text));
     assert_true(text_starts_with(text, "\r\033[K[W:0] status 503\r\n"));
     report.state = REPORT_FINISHED;
     assert_int_equal(output_stdout.close(output, &report, &err), 0);
-    read_now(master, text, sizeof(text));
+    read_until(master, 1, "*** Bye ***\r\n", text, sizeof(text));
     assert_true(text_starts_with(text, "**** Molotov v"));
     assert_null(strchr(text, '\033'));
     close(master);
