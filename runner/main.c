@@ -50,8 +50,7 @@ static int show_help(const struct option_table *tables, size_t count)
                     "Usage: molotov-runner [OPTION...] [TEST]\n"
                     "\n"
                     "Runs a load test: many virtual users at once, each running the "
-                    "test's scenarios.\n"
-                    "\n");
+                    "test's scenarios.\n");
     options_help(tables, count, help_width(), &help);
     buffer_add_text(&help, "\n");
     output_help(&help);
