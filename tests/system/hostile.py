@@ -272,6 +272,20 @@ async def odd_text(reader, writer, request):
     return True
 
 
+@behaviour("/escape")
+async def escape(reader, writer, request):
+    """What would set a terminal's title, sound its bell, and colour it."""
+    writer.write(answer(b"\x1b]0;pwned\x07\x1b[31mred\xc2\x9b2J"))
+    return True
+
+
+@behaviour("/no-reason")
+async def no_reason(reader, writer, request):
+    """A whole answer; only its status line ends early."""
+    writer.write(b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok")
+    return True
+
+
 @behaviour("/head-with-status-99")
 async def status_99(reader, writer, request):
     writer.write(answer(status="99 Too Low"))

@@ -202,6 +202,77 @@ class BadCode(NginxTest):
         self.assertIn("of its own will", message, run)
 
 
+class CrashElsewhere(NginxTest):
+    """The report names what of the user's code was running, not only scenarios."""
+
+    sanitizer_options = BadCode.sanitizer_options
+
+    def check_crash(self, name, code):
+        for processes in (1, 2):
+            with self.subTest(name, processes=processes):
+                run = self.run_molotov(
+                    "-w", 2, "-r", 3, "-p", processes, "--server-url", self.nginx.url,
+                    scenario=code,
+                )  # fmt: skip
+                self.assert_status(run, 1)
+                document = run.document
+                self.assertEqual(document["state"], "failed", run)
+                lost = document["processes_lost"]
+                self.assertEqual({process["scenario"] for process in lost}, {name}, run)
+                self.assertEqual({process["signal"] for process in lost}, {"SIGABRT"}, run)
+                self.assertEqual(
+                    sorted(process["index"] for process in lost), list(range(processes)), run
+                )
+                self.assertIn(name, run.stdout + run.stderr, run)
+                self.assert_sums(run)
+
+    def test_picker(self):
+        for when in ("step_id == 1", "step_id == 2"):
+            self.check_crash(
+                "scenario_picker",
+                'SCENARIO(s) { mlt_get(session, "/"); }\n'
+                "SCENARIO_PICKER() { if (" + when + ') abort(); return "s"; }\n',
+            )
+
+    def test_listener(self):
+        for kind in (
+            "MLT_SCENARIO_START",
+            "MLT_SENDING_REQUEST",
+            "MLT_RESPONSE_RECEIVED",
+            "MLT_SCENARIO_SUCCESS",
+        ):
+            with self.subTest(kind):
+                self.check_crash(
+                    "events",
+                    'SCENARIO(s) { mlt_get(session, "/"); }\n'
+                    "EVENTS(ear) { if (event->kind == " + kind + ") abort(); }\n",
+                )
+
+    def test_listener_of_the_process(self):
+        self.check_crash(
+            "events",
+            "SCENARIO(s) { mlt_sleep(session, 0.5); }\n"
+            "EVENTS(ear) { if (event->kind == MLT_CURRENT_WORKERS) abort(); }\n",
+        )
+
+    def test_scenario_after_its_listeners(self):
+        """Whichever was told last, and whether it failed or not."""
+        for code in (
+            "abort();",
+            'mlt_get(session, "/"); abort();',
+            'mlt_sleep(session, 0.01); abort();',
+        ):
+            for ear in ("", 'mlt_fail("bad ear");'):
+                with self.subTest(code, ear=ear):
+                    self.check_crash(
+                        "guilty",
+                        "static volatile int told;\n"
+                        "SCENARIO(guilty) { " + code + " }\n"
+                        "EVENTS(ear) { told++; " + ear + " }\n"
+                        'SCENARIO_PICKER() { return "guilty"; }\n',
+                    )
+
+
 class KilledFromOutside(NginxTest):
     """What dies of the program itself takes nothing else with it, and leaves nothing."""
 

@@ -28,7 +28,7 @@ BAD = [
     ("/endless-line", r"large|long|head", 1),
     ("/endless-head", r"large|long|head|lines", 1),
     ("/endless-1xx", r"large|long|head|lines", 1),
-    ("/endless-body", r"64 MiB", 1),
+    ("/endless-body", r"64 MiB|" + TIME_OUT, 1),  # whichever is met first
     ("/many-lines", r"lines|head", 1),
     ("/large-head", r"large|head", 1),
     ("/redirect-loop", r"redirect", 11),
@@ -50,6 +50,7 @@ ODD_BUT_FINE = [
     ("/odd-text", "page->body_length == 11 && page->body[4] == 'r'"),
     ("/bytes?3000000", "page->body_length == 3000000"),
     ("/missing", "page->status == 404"),
+    ("/no-reason", '!strcmp(page->body, "ok") && page->status == 200 && !*page->reason'),
 ]
 
 
@@ -197,6 +198,76 @@ for bad in BAD:
     add_bad(*bad)
 for odd, _ in ODD_BUT_FINE:
     add_odd(odd)
+
+
+class EscapeSequences(SystemTest):
+    """What a target sends reaches no terminal as a command, whoever shows it."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.hostile = Hostile()
+        cls.addClassCleanup(cls.hostile.close)
+
+    def load(self, status, code, *args):
+        get = f'mlt_get(session, "{self.hostile.url("/escape")}")'
+        run = self.run_molotov(*args, scenario=code.replace("GET", get))
+        self.assert_status(run, status)
+        for text in (run.stdout, run.stderr):
+            self.assertNotRegex(text, r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+        if "-q" not in args:
+            self.assertIn("pwned", run.stdout + run.stderr, run)
+        return run
+
+    def test_global_setup(self):
+        for code in (
+            'mlt_check_str(GET->body, "fine");',
+            'mlt_fail("%s", GET->body);',
+            'mlt_print("%s", GET->body); mlt_fail("no more");',
+        ):
+            for args in ((), ("-q",), ("-v",)):
+                with self.subTest(code, args=args):
+                    self.load(1, "GLOBAL_SETUP() {" + code + "} SCENARIO(s) {}", *args)
+
+    def test_global_teardown(self):
+        code = 'mlt_check_str(GET->body, "fine");'
+        self.load(0, "GLOBAL_TEARDOWN() {" + code + "} SCENARIO(s) {}", "-r", 1)
+
+    def test_setup_session(self):
+        code = 'mlt_check_str(GET->body, "fine");'
+        for args in ((), ("-q",)):
+            with self.subTest(args=args):
+                self.load(1, "SETUP_SESSION() {" + code + "} SCENARIO(s) {}", "-r", 1, *args)
+
+    def test_scenario(self):
+        for code in (
+            'mlt_check_str(GET->body, "fine");',
+            'mlt_fail("%s", GET->body);',
+            'mlt_print("%s", GET->body); mlt_fail("no more");',
+            'mlt_json_str(GET, "fine");',
+        ):
+            for args in ((), ("-v",), ("-vv",)):
+                with self.subTest(code, args=args):
+                    run = self.load(0, "SCENARIO(s) {" + code + "}", "-r", 2, *args)
+                    self.assertEqual(run.totals["failed"], 2, run)
+
+
+class LongUrls(SystemTest):
+    def test_the_error_still_says_why(self):
+        """The label is cut, not the reason."""
+        hostile = Hostile()
+        self.addCleanup(hostile.close)
+        lengths = (150, 190, 200, 210, 220, 230, 240, 255, 256, 257, 300, 2000)
+        scenario = ""
+        for length in lengths:
+            url = hostile.refused_url.ljust(length, "x")
+            scenario += f'SCENARIO(s{length}) {{ mlt_get(session, "{url}"); }}\n'
+        run = self.run_molotov("--single-run", scenario=scenario)
+        self.assert_status(run, 0)
+        self.assertEqual(run.totals["failed"], len(lengths), run)
+        self.assertEqual(sum(run.messages().values()), len(lengths), run)
+        for message in run.messages():
+            self.assertTrue(message.startswith("GET " + hostile.refused_url), message)
+            self.assertTrue(message.endswith("cannot connect: Connection refused"), message)
 
 
 class UrlAsTheTest(SystemTest):

@@ -228,6 +228,35 @@ class Session(FeatureTest):
             "-r", 2,
         )  # fmt: skip
 
+    def test_no_body(self):
+        """POST, PUT and PATCH say that they have none, the others say nothing: whatever
+        the connection carried before."""
+        self.all_fine(
+            """
+            #define LENGTH(page) mlt_json_str(page, "length")
+            SCENARIO(s)
+            {
+                for (int i = 0; i < 2; i++) {
+                    mlt_check_str(LENGTH(mlt_post(session, "/see")), "0");
+                    mlt_check_str(LENGTH(mlt_get(session, "/see")), "");
+                    mlt_check_str(LENGTH(mlt_put(session, "/see")), "0");
+                    mlt_check_str(LENGTH(mlt_delete(session, "/see")), "");
+                    mlt_check_str(LENGTH(mlt_patch(session, "/see")), "0");
+                    mlt_check_str(LENGTH(mlt_options(session, "/see")), "");
+                    mlt_check_str(LENGTH(mlt_post(session, "/see", .body = "")), "0");
+                    mlt_check_str(LENGTH(mlt_post(session, "/see",
+                                                  .headers = MLT_HEADERS("A: b"))), "0");
+                    mlt_check_str(LENGTH(mlt_get(session, "/see",
+                                                 .headers = MLT_HEADERS("A: b"))), "");
+                    mlt_check_str(LENGTH(mlt_post(session, "/see", .body = "four")), "4");
+                    mlt_check_str(LENGTH(mlt_post(session, "/see")), "0");
+                    mlt_check_str(LENGTH(mlt_delete(session, "/see")), "");
+                }
+            }
+            """,
+            "-w", 2, "-r", 2,
+        )  # fmt: skip
+
     def test_large_bodies(self):
         run = self.all_fine(
             """
@@ -416,6 +445,116 @@ class Checks(FeatureTest):
                 self.assert_status(run, 0)
                 self.assertEqual(run.document["processes_lost"], [], run)
                 self.assertRegex(run.stdout + run.stderr, "(?i)listener|event", run)
+
+
+class Programs(FeatureTest):
+    def test_what_a_scenario_starts_inherits_nothing_of_ours(self):
+        """Neither the channel to the runner (or to the slave), nor the shared memory, nor
+        what the loop watches with. Only libcurl's own pair of sockets, which libcurl 7.88
+        leaves open: it leads nowhere else, and is known by its maker."""
+        for processes in (1, 2):
+            with self.subTest(processes=processes):
+                listing = self.path(f"descriptors-{processes}")
+                run = self.all_fine(
+                    """
+                    #include <stdio.h>
+                    #include <sys/socket.h>
+                    #include <unistd.h>
+
+                    struct maker { int pid; unsigned uid, gid; };
+
+                    SCENARIO(s)
+                    {
+                        if (mlt_process_index(session) != 0)
+                            return;
+                        FILE *list = fopen(getenv("LIST"), "we");
+                        mlt_check(list != NULL);
+                        for (int fd = 3; fd < 100; fd++) {
+                            struct maker maker;
+                            socklen_t size = sizeof maker;
+                            char target[200] = "", *link =
+                                mlt_format(session, "/proc/self/fd/%d", fd);
+                            if (readlink(link, target, sizeof target - 1) > 0
+                                && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &maker, &size) == 0
+                                && maker.pid != getpid())
+                                fprintf(list, "channel %s\\n", target);
+                        }
+                        fclose(list);
+                        mlt_check(system("ls -l /proc/self/fd >>$LIST") == 0);
+                    }
+                    """,
+                    "-r", 1, "-p", processes, env={"LIST": listing},
+                )  # fmt: skip
+                with open(listing, encoding="utf-8") as file:
+                    text = file.read()
+                channels = re.findall(r"^channel (.*)", text, re.MULTILINE)
+                self.assertTrue(channels, f"no channel was found\n{text}")
+                found = dict(re.findall(r" (\d+) -> (.*)", text))
+                self.assertEqual(found.pop("1"), listing, text)
+                self.assertTrue({"0", "2"} <= found.keys(), text)
+                others = [
+                    target
+                    for number, target in found.items()
+                    if number not in "02" and not re.fullmatch(r"/proc/\d+/fd", target)
+                ]
+                for target in others:
+                    self.assertRegex(target, "^socket:", text)
+                    self.assertNotIn(target, channels, text)
+                self.assertLessEqual(len(others), 2, text)
+
+
+@unittest.skipIf(SANITIZED, "a sanitizer has to be the first of the preloaded objects")
+class SlowLookup(FeatureTest):
+    SCENARIO = """
+        #include <unistd.h>
+        static bool gave_up;
+        EVENTS(ear)
+        {
+            if (event->kind == MLT_SCENARIO_FAILURE && !strcmp(event->scenario, "slow"))
+                gave_up = true;
+        }
+        SCENARIO_PICKER() { return worker_id < 3 ? "slow" : "fast"; }
+        SCENARIO(slow) { mlt_get(session, "http://slow.invalid/", .timeout = 0.5); }
+        SCENARIO(fast)
+        {
+            mlt_check(mlt_get(session, "/")->status == 200);
+            if (gave_up && access(getenv("SLOW_LOOKUP_OVER"), F_OK))
+                mlt_count("meanwhile", 1);
+        }
+    """
+
+    def setUp(self):
+        super().setUp()
+        self.preload = self.path("slow_lookup.so")
+        source = os.path.join(ROOT, "tests/system/slow_lookup.c")
+        subprocess.run(
+            ["cc", "-shared", "-fPIC", "-Wall", "-Werror", "-o", self.preload, source, "-ldl"],
+            check=True,
+        )
+
+    def test_others_go_on(self):
+        """A look-up that hangs holds up who asked for it, no longer than its time-out."""
+        begun, until, over = (self.path(name) for name in ("begun", "until", "over"))
+        run = self.load(
+            self.SCENARIO, "-w", 6, "-d", 1.5,
+            env={
+                "LD_PRELOAD": self.preload,
+                "SLOW_LOOKUP_BEGUN": begun,
+                "SLOW_LOOKUP_UNTIL": until,
+                "SLOW_LOOKUP_OVER": over,
+            },
+        )  # fmt: skip
+        self.assertTrue(os.path.exists(begun), f"nothing was looked up\n{run}")
+        self.assertFalse(os.path.exists(over), f"the run waited for the look-up\n{run}")
+        self.assert_status(run, 0)
+        self.assertEqual(run.document["state"], "finished", run)
+        self.assertGreaterEqual(run.scenario("slow")["failed"], 3, run)
+        self.assertEqual(run.scenario("fast")["failed"], 0, run)
+        said = " ".join(run.messages())
+        self.assertIn("no connection within the time-out", said, run)
+        self.assertGreater(run.totals["hits"], 50, run)
+        self.assertGreater(run.document["counters"].get("meanwhile", 0), 50, run)
+        self.assert_exact(run)
 
 
 class Outputs(FeatureTest):
@@ -679,6 +818,16 @@ class UrlAsTheTest(FeatureTest):
         run = self.url("/see", "-X", "PUT", "-H", "X-Test: one", "-H", "A: b", "--data", "hello")
         log = self.nginx.log()
         self.assertEqual({(line.method, line.test) for line in log}, {("PUT", "one")}, run)
+
+    def test_header_with_a_tab(self):
+        run = self.url("/see", "-H", "X-Test: one\ttwo")
+        self.assertEqual(run.totals["ok"], 6, run)
+        self.assertEqual({line.test for line in self.nginx.log()}, {r"one\x09two"}, run)
+
+    def test_longest_method(self):
+        run = self.url("/see", "-X", "M" * 31)
+        self.assertEqual(run.totals["ok"], 6, run)
+        self.assertEqual({line.method for line in self.nginx.log()}, {"M" * 31}, run)
 
     def test_data_of_a_post(self):
         run = self.url("/orders", "-X", "POST", "--data", "a=1")

@@ -2,9 +2,10 @@
 
 import collections
 import os
+import signal
 import unittest
 
-from harness import NginxTest
+from harness import NginxTest, wait_until
 
 # note("..."): a line in the file that $NOTES names, whole whoever else writes.
 NOTES = """
@@ -120,6 +121,38 @@ class Order(FixtureTest):
         self.assert_status(run, 0)
         self.assertLessEqual(run.totals["ok"], 3, run)
         self.assertEqual(self.notes()[-1], "global_teardown", run)
+
+    def test_signal_in_global_setup(self):
+        """What it has set up is torn down again; nothing is run in between."""
+        scenario = ALL.replace(
+            'GLOBAL_SETUP() { note("global_setup %ld", args->process);',
+            'GLOBAL_SETUP() { note("global_setup %ld", args->process);\n'
+            '    while (access(getenv("GO_ON"), F_OK)) usleep(10000);\n'
+            '    note("global_setup ends");',
+        )
+        for processes in (1, 2):
+            with self.subTest(processes=processes):
+                self.notes_path = self.path(f"notes-{len(self.runs)}")
+                go_on = self.path(f"go-on-{len(self.runs)}")
+                running = self.start(
+                    "-w", 3, "-p", processes, scenario=scenario,
+                    env={"NOTES": self.notes_path, "GO_ON": go_on},
+                )  # fmt: skip
+                wait_until(lambda: self.notes() == ["global_setup -1"], "global_setup")
+                running.signal(signal.SIGINT)
+                self.assertEqual(self.notes(), ["global_setup -1"])
+                with open(go_on, "w", encoding="utf-8"):
+                    pass
+                run = self.finish(running)
+                self.assert_status(run, 0)
+                notes = self.notes()
+                self.assertEqual(notes[:2], ["global_setup -1", "global_setup ends"], run)
+                self.assertEqual(notes[-1], "global_teardown", run)
+                self.assertEqual([note for note in notes if note.startswith("run ")], [], run)
+                self.assertEqual(run.document["state"], "stopped", run)
+                self.assertEqual(run.document["interrupted_by"], "SIGINT", run)
+                for key in ("ok", "failed", "cancelled", "hits"):
+                    self.assertEqual(run.totals[key], 0, run)
 
     def test_no_workers(self):
         run = self.load(ALL, "-w", 0)
@@ -392,6 +425,116 @@ class Given(FixtureTest):
         self.assert_status(run, 0)
         self.assertIn("3", self.notes(), run)
         self.assertLessEqual(len(self.notes()), 4, run)
+
+    def test_answer_that_a_listener_keeps(self):
+        """It, and what was parsed of it, is there as long as the run of the scenario."""
+        for early in (0, 1):
+            for fails in (0, 1):
+                with self.subTest(parsed_early=early, scenario_fails=fails):
+                    run = self.load(
+                        f"enum {{ EARLY = {early}, FAILS = {fails} }};"
+                        + NOTES
+                        + """
+                        static const mlt_response *kept[4];
+                        EVENTS(keeper)
+                        {
+                            const mlt_response **mine = &kept[event->worker_id & 3];
+                            if (event->kind == MLT_RESPONSE_RECEIVED) {
+                                *mine = event->response;
+                                if (EARLY && !mlt_json_has(*mine, "result"))
+                                    note("not there");
+                            }
+                            if (event->kind == MLT_SCENARIO_SUCCESS
+                                || event->kind == MLT_SCENARIO_FAILURE)
+                                note("%d %d %s", mlt_json_has(*mine, "result"),
+                                     mlt_json_has(*mine, "nothing"),
+                                     mlt_json_str(*mine, "result"));
+                        }
+                        SCENARIO(s)
+                        {
+                            mlt_response *page = mlt_get(session, "/");
+                            mlt_check_str(mlt_json_str(page, "result"), "OK");
+                            mlt_check(!FAILS);
+                        }
+                        """,
+                        "-w", 4, "-r", 5,
+                    )  # fmt: skip
+                    self.assert_status(run, 0)
+                    self.assertEqual(run.document["processes_lost"], [], run)
+                    self.assertEqual(run.totals["failed"], 20 * fails, run)
+                    self.assertEqual(self.notes(), ["1 0 OK"] * 20, run)
+
+    OWN_FAILURE = 'SCENARIO(s) { mlt_get(session, "/"); mlt_fail("its %s words", "own"); }\n'
+
+    def assert_own_failure(self, run, count):
+        """The report has the scenario's error, and no other."""
+        self.assert_status(run, 0)
+        self.assertEqual(run.totals["failed"], count, run)
+        where = f"loadtest.c:{self.line_of(run, 'mlt_fail(')}: "
+        (error,) = run.document["errors"]
+        self.assertEqual(error["message"], where + "its %s words", run)
+        self.assertEqual(error["count"], count, run)
+        self.assertIn("its own words", error["sample"], run)
+        return where
+
+    def test_listener_that_fails_at_a_failure(self):
+        run = self.load(
+            self.OWN_FAILURE
+            + "EVENTS(bad)\n{\n"
+            "    if (event->kind == MLT_SCENARIO_FAILURE)\n"
+            "        mlt_check(event->worker_id == 99);\n}\n",
+            "-w", 2, "-r", 2,
+        )  # fmt: skip
+        self.assert_own_failure(run, 4)
+        self.assertIn("event->worker_id == 99", run.stdout + run.stderr, run)
+
+    def test_listener_after_one_that_fails(self):
+        """It is told the scenario's error, not its neighbour's."""
+        run = self.load(
+            NOTES
+            + self.OWN_FAILURE
+            + """
+            EVENTS(first)
+            {
+                if (event->kind == MLT_SCENARIO_FAILURE) {
+                    note("first %s", event->error);
+                    mlt_check_str(event->error, "of the first listener");
+                }
+            }
+            EVENTS(second)
+            {
+                if (event->kind == MLT_SCENARIO_FAILURE)
+                    note("second %s", event->error);
+            }
+            """,
+            "-r", 2,
+        )  # fmt: skip
+        where = self.assert_own_failure(run, 2)
+        error = where + "its %s words"
+        self.assertEqual(self.notes(), [f"first {error}", f"second {error}"] * 2, run)
+        self.assertIn("of the first listener", run.stdout + run.stderr, run)
+
+    def test_listener_that_fails_when_told_of_workers(self):
+        """There is no worker that it could fail."""
+        for processes in (1, 2):
+            with self.subTest(processes=processes):
+                run = self.load(
+                    """
+                    EVENTS(bad)
+                    {
+                        if (event->kind == MLT_CURRENT_WORKERS)
+                            mlt_check_int(event->workers, 99);
+                    }
+                    SCENARIO(s) { mlt_sleep(session, 0.05); }
+                    """,
+                    "-w", 3, "-d", 1.5, "-p", processes,
+                )  # fmt: skip
+                self.assert_status(run, 0)
+                self.assertEqual(run.document["state"], "finished", run)
+                self.assertEqual(run.document["processes_lost"], [], run)
+                self.assertEqual(run.document["errors"], [], run)
+                self.assertEqual(run.totals["failed"], 0, run)
+                self.assertIn("event->workers == 99", run.stdout + run.stderr, run)
 
     def test_listener_that_fails(self):
         """It is shown, and what it listened to goes on."""

@@ -127,6 +127,51 @@ class Http2(NginxTest):
         self.assertEqual(run.totals["failed"], 0, run)
         self.assert_exact(run)
 
+    def test_bytes_of_bodies_are_counted(self):
+        """However large, each once. (This nginx does not read more than 65536 bytes of a
+        body that it needs not, and libcurl 7.88 then waits.)"""
+        for size in (5000, 60_000, 65_536):
+            with self.subTest(size):
+                self.nginx.forget()
+                run = self.run_molotov(
+                    "-k", "-w", 2, "-r", 5, "--server-url", self.nginx.tls_url,
+                    scenario=f"""
+                    SCENARIO(s)
+                    {{
+                        static char body[{size}];
+                        memset(body, 'x', sizeof body);
+                        mlt_response *page = mlt_post(session, "/see", .body = body,
+                                                      .body_length = sizeof body);
+                        mlt_check_str(mlt_json_str(page, "length"), "{size}");
+                        mlt_check_str(mlt_json_str(page, "protocol"), "HTTP/2.0");
+                    }}
+                    """,
+                )  # fmt: skip
+                self.assert_status(run, 0)
+                self.assertEqual(run.totals["ok"], 10, run)
+                self.assert_exact(run)
+                self.assertGreaterEqual(run.totals["bytes_out"], 10 * size, run)
+                self.assertLess(run.totals["bytes_out"], 10 * (size + 2000), run)
+
+    def test_bytes_of_a_get_after_a_body(self):
+        """What a handle has sent before is not counted again."""
+        run = self.run_molotov(
+            "-k", "-r", 5, "--server-url", self.nginx.tls_url,
+            scenario="""
+            SCENARIO(s)
+            {
+                static char body[5000];
+                memset(body, 'x', sizeof body);
+                mlt_post(session, "/see", .body = body, .body_length = sizeof body);
+                mlt_get(session, "/");
+            }
+            """,
+        )  # fmt: skip
+        self.assert_status(run, 0)
+        self.assert_exact(run)
+        (row,) = [row for row in run.document["requests"] if row["method"] == "GET"]
+        self.assertLess(row["bytes_out"], 5 * 2000, run)
+
     def test_time_out(self):
         run = self.run_molotov(
             "-k", "-w", 3, "-r", 2, "--server-url", self.nginx.tls_url,

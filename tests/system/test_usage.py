@@ -142,6 +142,28 @@ class Usage(SystemTest):
             with self.subTest(args):
                 self.refuse((1, 2), [], "http://127.0.0.1:1/", *args, scenario=None)
 
+    def test_text_that_is_not_utf_8(self):
+        """Refused at once: an earlier version span for ever."""
+        odd = os.fsdecode(b"\xff\xfe")
+        cut = os.fsdecode("ü".encode()[:1])
+        for bad in (odd, cut, os.fsdecode(b"\xc0\xaf"), os.fsdecode(b"\xed\xa0\x80")):
+            for args in [
+                ("http://127.0.0.1:1/" + bad,),
+                (f"http://{bad}.invalid/",),
+                ("http://127.0.0.1:1/", "-H", "X-Test: " + bad),
+                ("http://127.0.0.1:1/", "-H", f"X-{bad}: test"),
+                ("http://127.0.0.1:1/", "-X", bad),
+            ]:
+                with self.subTest(args):
+                    self.refuse(2, [], *args, scenario=None)
+
+    def test_method_that_is_too_long(self):
+        for length in (32, 33, 200, 5000):
+            with self.subTest(length):
+                self.refuse(
+                    2, ["--request"], "http://127.0.0.1:1/", "-X", "M" * length, scenario=None
+                )
+
     def test_too_many_workers_for_the_descriptors(self):
         """Said before the start, with the number that would do."""
         limit = ["/bin/sh", "-c", 'ulimit -n 256 && exec "$@"', "sh"]
@@ -159,6 +181,19 @@ class Usage(SystemTest):
         )
         self.assert_status(run, 1)
         self.assertIn("no licence", run.stdout + run.stderr, run)
+
+    def test_what_a_failing_global_setup_printed_is_shown(self):
+        for args in ((), ("-v",), ("-p", 2)):
+            with self.subTest(args=args):
+                run = self.run_molotov(
+                    *args,
+                    scenario=FINE
+                    + 'GLOBAL_SETUP() { mlt_print("step %d", 1); mlt_fail("no step 2"); }\n',
+                )
+                self.assert_status(run, 1)
+                self.assertIn("step 1", run.stderr, run)
+                self.assertIn("no step 2", run.stderr, run)
+                self.assertLess(run.stderr.index("step 1"), run.stderr.index("no step 2"), run)
 
     def test_setup_fails(self):
         for processes in (1, 2):
