@@ -278,6 +278,7 @@ static int run(struct slave *slave)
     if (engine_start(&slave->engine, &err) == -1) {
         message_pack_stopping(&slave->message, err.message, true);
         send_message(slave);
+        tear_down(slave);
         engine_close(&slave->engine);
         return -1;
     }

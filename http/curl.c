@@ -625,20 +625,27 @@ static void finish_exchange(struct carrier *carrier, CURLcode code)
         lookup_abandon(&carrier->lookup);
 }
 
-/* The line with which libcurl is told a header: "Name;" is one without a value. */
+static struct curl_slist *add_line(struct curl_slist *list, const char *line)
+{
+    struct curl_slist *const longer = curl_slist_append(list, line);
+
+    if (longer == NULL)
+        abort(); /* small and fixed: dies like xmalloc() */
+    return longer;
+}
+
+/* The line with which libcurl is told a header: "Name;" is one without a value, while
+ * "Name:" would keep libcurl from sending its own. */
 static struct curl_slist *add_header(struct curl_slist *list, const char *line)
 {
     const char *const colon = strchr(line, ':');
     char *empty = NULL;
-    struct curl_slist *longer;
 
     if (colon != NULL && colon[1 + strspn(colon + 1, " \t")] == '\0')
         empty = xasprintf("%.*s;", (int)(colon - line), line);
-    longer = curl_slist_append(list, empty != NULL ? empty : line);
+    list = add_line(list, empty != NULL ? empty : line);
     free(empty);
-    if (longer == NULL)
-        abort(); /* small and fixed: dies like xmalloc() */
-    return longer;
+    return list;
 }
 
 static bool same_name(const char *left, const char *right)
@@ -685,16 +692,17 @@ static struct curl_slist *own_headers(const struct exchange *exchange)
         if (!has_header(exchange->headers, *line))
             list = add_header(list, *line);
     }
-    if (exchange->body != NULL && exchange->content_type != NULL &&
-        !has_header(exchange->headers, "Content-Type:") &&
+    if (exchange->body != NULL && !has_header(exchange->headers, "Content-Type:") &&
         !has_header(exchange->user_headers, "Content-Type:")) {
-        char *const line = xasprintf("Content-Type: %s", exchange->content_type);
+        char *const line =
+            xasprintf("Content-Type: %s",
+                      exchange->content_type != NULL ? exchange->content_type : "");
 
-        list = add_header(list, line);
+        list = add_line(list, line); /* without a type: none, not libcurl's */
         free(line);
     }
     if (exchange->body != NULL) /* no wait for "100 Continue" before the body */
-        list = curl_slist_append(list, "Expect:");
+        list = add_line(list, "Expect:");
     return list;
 }
 

@@ -222,23 +222,24 @@ static struct step begin_run(struct worker *worker)
     return worker->current;
 }
 
-static struct step fixture_step(struct worker *worker, enum step_kind kind)
-{
-    worker->current = (struct step){.kind = kind};
-    return worker->current;
-}
-
 /* Each handles one state: true, with a step for the host in worker->current; or false,
  * the state has changed and nothing is to be done for it. */
 
-static bool enter_setup(struct worker *worker)
+/* The step of a fixture, where the test has it; else the state is `otherwise`. */
+static bool enter_fixture(struct worker *worker, enum test_fixture fixture,
+                          enum step_kind kind, enum worker_state otherwise)
 {
-    if (!worker->crew->test->has[FIXTURE_SETUP]) {
-        worker->state = STATE_SETUP_SESSION;
+    if (!worker->crew->test->has[fixture]) {
+        worker->state = otherwise;
         return false;
     }
-    fixture_step(worker, STEP_SETUP);
+    worker->current = (struct step){.kind = kind};
     return true;
+}
+
+static bool enter_setup(struct worker *worker)
+{
+    return enter_fixture(worker, FIXTURE_SETUP, STEP_SETUP, STATE_SETUP_SESSION);
 }
 
 static bool enter_setup_session(struct worker *worker)
@@ -248,12 +249,8 @@ static bool enter_setup_session(struct worker *worker)
         return false;
     }
     crew_line(worker->crew, LINE_ACTIVITY, worker->id, "Running scenarios");
-    if (!worker->crew->test->has[FIXTURE_SETUP_SESSION]) {
-        worker->state = STATE_READY;
-        return false;
-    }
-    fixture_step(worker, STEP_SETUP_SESSION);
-    return true;
+    return enter_fixture(worker, FIXTURE_SETUP_SESSION, STEP_SETUP_SESSION,
+                         STATE_READY);
 }
 
 static bool enter_ready(struct worker *worker)
@@ -270,22 +267,17 @@ static bool enter_ready(struct worker *worker)
 
 static bool enter_teardown_session(struct worker *worker)
 {
-    if (worker->session == NULL || !worker->crew->test->has[FIXTURE_TEARDOWN_SESSION]) {
+    if (worker->session == NULL) {
         worker->state = STATE_TEARDOWN;
         return false;
     }
-    fixture_step(worker, STEP_TEARDOWN_SESSION);
-    return true;
+    return enter_fixture(worker, FIXTURE_TEARDOWN_SESSION, STEP_TEARDOWN_SESSION,
+                         STATE_TEARDOWN);
 }
 
 static bool enter_teardown(struct worker *worker)
 {
-    if (!worker->crew->test->has[FIXTURE_TEARDOWN]) {
-        worker->state = STATE_END;
-        return false;
-    }
-    fixture_step(worker, STEP_TEARDOWN);
-    return true;
+    return enter_fixture(worker, FIXTURE_TEARDOWN, STEP_TEARDOWN, STATE_END);
 }
 
 static bool enter_end(struct worker *worker)
