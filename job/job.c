@@ -1,6 +1,7 @@
 #include "job/job.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -296,7 +297,7 @@ static const struct option_row rows[] = {
         .field = FIELD(help),
     },
 
-    /* between runner and slave: not shown */
+    /* between runner, agent and slave: not shown */
     {
         .name = "run-id",
         .type = OPTION_TEXT,
@@ -310,6 +311,24 @@ static const struct option_row rows[] = {
         .metavar = "FILE",
         .help = "the compiled form of the test",
         .field = FIELD(object),
+    },
+    {
+        .name = "agent-index",
+        .type = OPTION_INTEGER,
+        .metavar = "N",
+        .standard = "0",
+        .most = JOB_AGENTS_MAX,
+        .help = "which of the run's agents this is, from 0",
+        .field = FIELD(agent_index),
+    },
+    {
+        .name = "agent-count",
+        .type = OPTION_INTEGER,
+        .metavar = "N",
+        .standard = "0",
+        .most = JOB_AGENTS_MAX,
+        .help = "how many agents the run has; 0: it is a local run",
+        .field = FIELD(agent_count),
     },
 };
 /* clang-format on */
@@ -451,14 +470,24 @@ static int check_request(const struct job *job, struct error *err)
     return 0;
 }
 
-static int check_run_id(const char *run_id, struct error *err)
+bool job_run_id_is_valid(const char *run_id, size_t length)
 {
     static const char signs[] = "-_.0123456789"
                                 "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    const size_t length = strlen(run_id);
+
+    if (length == 0 || length > JOB_RUN_ID_MAX)
+        return false;
+    for (size_t i = 0; i < length; i++)
+        if (memchr(signs, run_id[i], strlen(signs)) == NULL)
+            return false;
+    return true;
+}
+
+static int check_run_id(const char *run_id, struct error *err)
+{
     char value[SHOWN_SIZE];
 
-    if (length == 0 || length > JOB_RUN_ID_MAX || strspn(run_id, signs) != length)
+    if (!job_run_id_is_valid(run_id, strlen(run_id)))
         return error_set(err,
                          "--run-id takes up to %u letters, digits, '-', '_' and '.', "
                          "not '%s'",
@@ -490,6 +519,14 @@ const char *job_output_option(const struct job *job, const char *output,
             value = job->output_options.items[i] + strlen(start);
     free(start);
     return value;
+}
+
+const char *job_agent_mark(const struct job *job, char ret_mark[JOB_MARK_SIZE])
+{
+    ret_mark[0] = '\0';
+    if (job->agent_count > 0)
+        snprintf(ret_mark, JOB_MARK_SIZE, "[A:%ld] ", job->agent_index);
+    return ret_mark;
 }
 
 void job_pack(const struct job *job, msgpack_packer *packer)

@@ -16,6 +16,7 @@
 #define JOB_RUNS_MAX 1e12
 #define JOB_MEMORY_MAX_MIB 16777216 /* 16 TiB */
 #define JOB_RUN_ID_MAX 64u          /* letters, digits, '-', '_', '.' */
+#define JOB_AGENTS_MAX 10000
 #define JOB_OUTPUT_STANDARD "stdout"
 
 struct job {
@@ -58,9 +59,11 @@ struct job {
     struct text_list output_options;
     bool version, help;
 
-    /* between runner and slave */
-    char *run_id; /* made by the runner */
-    char *object; /* the compiled test, where the host made one; or NULL */
+    /* between runner, agent and slave */
+    char *run_id;     /* made by the runner */
+    char *object;     /* the compiled test, where the host made one; or NULL */
+    long agent_index; /* which of the run's agents this is, from 0 */
+    long agent_count; /* how many the run has; 0: a local run */
 };
 
 /* All fields at their defaults; job_clear() frees what they own. */
@@ -85,11 +88,21 @@ const char *job_output_option(const struct job *job, const char *output,
 void job_pack(const struct job *job, msgpack_packer *packer);
 int job_unpack(struct job *job, const msgpack_object *map, struct error *err);
 
+#define JOB_MARK_SIZE 16u
+
+/* What begins each line of the run that people see: "[A:3] " on the agent with index 3 of
+ * a cluster, "" in a local run. Returns `ret_mark`. */
+const char *job_agent_mark(const struct job *job, char ret_mark[JOB_MARK_SIZE]);
+
 /* How many processes to fork: --processes 0 means one, as in Molotov. */
 static inline unsigned job_process_count(const struct job *job)
 {
     return job->processes > 0 ? (unsigned)job->processes : 1;
 }
+
+/* Whether these bytes can be the name of a run: letters, digits and "-_.", JOB_RUN_ID_MAX
+ * at most. */
+bool job_run_id_is_valid(const char *run_id, size_t length);
 
 /* Whether `test` is a URL (http:// or https://, in any case). */
 bool job_test_is_url(const char *test);

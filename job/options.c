@@ -40,7 +40,7 @@ void text_list_clear(struct text_list *list)
     *list = (struct text_list){.items = NULL};
 }
 
-static bool text_list_holds(const struct text_list *list, const char *text)
+bool text_list_holds(const struct text_list *list, const char *text)
 {
     for (size_t i = 0; i < list->count; i++)
         if (strcmp(list->items[i], text) == 0)
@@ -55,9 +55,12 @@ static void *field_of(const struct option_table *table, const struct option_row 
     return (char *)table->values + row->field;
 }
 
-static bool takes_value(const struct option_row *row)
+/* As getopt_long() says it: how a value may or must follow. */
+static int value_of(const struct option_row *row)
 {
-    return row->type != OPTION_FLAG && row->type != OPTION_COUNT;
+    if (row->type == OPTION_FLAG || row->type == OPTION_COUNT)
+        return no_argument;
+    return row->optional ? optional_argument : required_argument;
 }
 
 /* What a row is called in `given` and on the wire. */
@@ -502,8 +505,9 @@ struct parser {
 static void add_choice(struct parser *parser, const struct option_table *table,
                        const struct option_row *row)
 {
-    const int value =
-        takes_value(row) ? required_argument : no_argument; /* no optional ones */
+    static const char *const marks[] = {
+        [no_argument] = "", [required_argument] = ":", [optional_argument] = "::"};
+    const int value = value_of(row);
 
     parser->choices[parser->choice_count] = (struct choice){table, row};
     if (row->name != NULL)
@@ -513,8 +517,7 @@ static void add_choice(struct parser *parser, const struct option_table *table,
             .val = LONG_BASE + (int)parser->choice_count,
         };
     if (row->short_name != '\0')
-        buffer_printf(&parser->shorts, "%c%s", row->short_name,
-                      takes_value(row) ? ":" : "");
+        buffer_printf(&parser->shorts, "%c%s", row->short_name, marks[value]);
     parser->choice_count++;
 }
 
@@ -673,6 +676,8 @@ static int take_item(struct parser *parser, int code, const char *item,
     if (code == ':')
         return error_set(err, "%s needs a value: %s %s", title_of(choice->row, title),
                          title, choice->row->metavar);
+    if (optarg == NULL && value_of(choice->row) == optional_argument)
+        return take_option(parser, choice, "", err);
     return take_option(parser, choice, optarg, err);
 }
 
@@ -743,7 +748,7 @@ static void write_wrapped(struct buffer *help, const char *text, size_t column,
     buffer_add_text(help, "\n");
 }
 
-/* "  -w, --workers N" */
+/* "  -w, --workers N", "      --attach [RUN]" */
 static void describe_form(const struct option_row *row, struct buffer *form)
 {
     if (row->name == NULL) {
@@ -754,8 +759,8 @@ static void describe_form(const struct option_row *row, struct buffer *form)
         buffer_printf(form, "  -%c, --%s", row->short_name, row->name);
     else
         buffer_printf(form, "      --%s", row->name);
-    if (takes_value(row))
-        buffer_printf(form, " %s", row->metavar);
+    if (value_of(row) != no_argument)
+        buffer_printf(form, row->optional ? " [%s]" : " %s", row->metavar);
 }
 
 static void describe_meaning(const struct option_row *row, struct buffer *meaning)

@@ -33,6 +33,7 @@ struct text_list {
 
 void text_list_add(struct text_list *list, const char *text); /* copies */
 void text_list_clear(struct text_list *list);
+bool text_list_holds(const struct text_list *list, const char *text);
 
 struct option_row {
     const char *name; /* long form without dashes; NULL for a positional */
@@ -46,7 +47,9 @@ struct option_row {
     const char *section; /* heading in --help; NULL: works, but is not shown */
     const char *help;    /* one sentence, small first letter, no full stop */
     bool local;          /* stays with the runner: not part of a job's wire form */
-    size_t field;        /* offsetof() in the struct */
+    /* An OPTION_TEXT's value may be left out, and is "" then: --name or --name=value. */
+    bool optional;
+    size_t field; /* offsetof() in the struct */
 };
 
 struct option_table {

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -130,9 +131,20 @@ static void on_channel_readable(struct ev_loop *loop, ev_io *watcher, int revent
     }
 }
 
+/* The reads that take what has come, and one that takes the end of the other side. */
+static size_t count_reads(const struct channel *channel)
+{
+    int bytes = 0;
+
+    if (channel->fd == -1)
+        return 0;
+    ioctl(channel->fd, FIONREAD, &bytes);
+    return (size_t)bytes / READ_SIZE + 2;
+}
+
 void channel_drain(struct channel *channel)
 {
-    while (channel->fd != -1 && read_some(channel)) {
+    for (size_t left = count_reads(channel); left > 0 && read_some(channel); left--) {
     }
 }
 

@@ -39,7 +39,8 @@ void channel_close(struct channel *channel); /* what waits unsent is gone */
 /* Queues one message (without its length) and writes what the socket takes. */
 void channel_send(struct channel *channel, const struct buffer *message);
 
-/* Handles all messages that have come, without waiting: for a child that has died. */
+/* Handles the messages that have come, without waiting: for a child that has died. What is
+ * sent meanwhile (somebody may have its end) cannot hold us. */
 void channel_drain(struct channel *channel);
 
 /* Bytes that wait to be written: while there are any, whoever sends often merges. */

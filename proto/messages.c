@@ -3,10 +3,10 @@
 #include <limits.h>
 #include <string.h>
 
-#include "base/memory.h"
 #include "base/text.h"
+#include "proto/fields.h"
 
-enum { WHY_MAX = 2 * ERROR_SIZE, NAME_MAX_BYTES = 256 };
+enum { NAME_SIZE = 64, SCENARIO_MAX = 256 };
 
 const char *const proto_message_names[MESSAGE_COUNT] = {
 #define MESSAGE_NAME(name, help) #name,
@@ -17,10 +17,11 @@ const char *const proto_message_names[MESSAGE_COUNT] = {
 int message_identify(const msgpack_object *map, enum proto_message *ret_message,
                      struct error *err)
 {
+    char shown[NAME_SIZE];
     const char *name;
     size_t length;
 
-    if (wire_get_text(map, "message", 64, &name, &length, err) == -1)
+    if (wire_get_text(map, "message", NAME_SIZE - 1, &name, &length, err) == -1)
         return -1;
     for (size_t i = 0; i < MESSAGE_COUNT; i++) {
         if (strlen(proto_message_names[i]) == length &&
@@ -29,7 +30,8 @@ int message_identify(const msgpack_object *map, enum proto_message *ret_message,
             return 0;
         }
     }
-    return error_set(err, "there is no message '%.*s'", (int)length, name);
+    text_clean(shown, sizeof(shown), name, length);
+    return error_set(err, "there is no message '%s'", shown);
 }
 
 void message_begin(struct buffer *buffer, msgpack_packer *packer,
@@ -52,11 +54,9 @@ void message_pack_text(struct buffer *buffer, enum proto_message message,
                        const char *field, const char *text)
 {
     msgpack_packer packer;
-    char clean[WHY_MAX];
 
-    text_clean(clean, sizeof(clean), text, strlen(text));
     message_begin(buffer, &packer, message, 1);
-    wire_put_text(&packer, field, clean);
+    field_put_text(&packer, field, text, FIELD_WHY_MAX);
 }
 
 void message_pack_stop(struct buffer *buffer, bool force)
@@ -67,37 +67,23 @@ void message_pack_stop(struct buffer *buffer, bool force)
     wire_put_bool(&packer, "force", force);
 }
 
+void message_put_stopping_fields(msgpack_packer *packer, const char *why, bool failed)
+{
+    field_put_text(packer, "why", why, FIELD_WHY_MAX);
+    wire_put_bool(packer, "failed", failed);
+}
+
 void message_pack_stopping(struct buffer *buffer, const char *why, bool failed)
 {
     msgpack_packer packer;
-    char text[WHY_MAX];
 
-    text_clean(text, sizeof(text), why, strlen(why)); /* cut to what a reader takes */
     message_begin(buffer, &packer, MESSAGE_STOPPING, 2);
-    wire_put_text(&packer, "why", text);
-    wire_put_bool(&packer, "failed", failed);
-}
-
-/* A text for a person: whoever sent it may be in the hands of the user's code, so it is
- * cleaned here, whatever the sender did. */
-static int copy_clean_text(const msgpack_object *map, const char *key, size_t max,
-                           char **ret_text, struct error *err)
-{
-    const char *text;
-    size_t length;
-    char *clean;
-
-    if (wire_get_text(map, key, max, &text, &length, err) == -1)
-        return -1;
-    clean = xmalloc(max + 1);
-    text_clean(clean, max + 1, text, length);
-    *ret_text = clean;
-    return 0;
+    message_put_stopping_fields(&packer, why, failed);
 }
 
 int message_unpack_why(const msgpack_object *map, char **ret_why, struct error *err)
 {
-    return copy_clean_text(map, "why", WHY_MAX, ret_why, err);
+    return field_get_text(map, "why", FIELD_WHY_MAX, ret_why, err);
 }
 
 int message_unpack_stopping(const msgpack_object *map, struct message_stopping *ret,
@@ -113,17 +99,26 @@ int message_unpack_stopping(const msgpack_object *map, struct message_stopping *
     return 0;
 }
 
+size_t message_count_lost_fields(const struct message_lost *lost)
+{
+    return 4 + (size_t)(lost->scenario != NULL);
+}
+
+void message_put_lost_fields(msgpack_packer *packer, const struct message_lost *lost)
+{
+    wire_put_u64(packer, "index", lost->index);
+    wire_put_i64(packer, "signal", lost->signal);
+    wire_put_i64(packer, "status", lost->status);
+    wire_put_bool(packer, "stuck", lost->stuck);
+    field_put_optional_text(packer, "scenario", lost->scenario, SCENARIO_MAX);
+}
+
 void message_pack_lost(struct buffer *buffer, const struct message_lost *lost)
 {
     msgpack_packer packer;
 
-    message_begin(buffer, &packer, MESSAGE_LOST, lost->scenario != NULL ? 5 : 4);
-    wire_put_u64(&packer, "index", lost->index);
-    wire_put_i64(&packer, "signal", lost->signal);
-    wire_put_i64(&packer, "status", lost->status);
-    wire_put_bool(&packer, "stuck", lost->stuck);
-    if (lost->scenario != NULL)
-        wire_put_text(&packer, "scenario", lost->scenario);
+    message_begin(buffer, &packer, MESSAGE_LOST, message_count_lost_fields(lost));
+    message_put_lost_fields(&packer, lost);
 }
 
 int message_unpack_lost(const msgpack_object *map, struct message_lost *ret,
@@ -131,15 +126,13 @@ int message_unpack_lost(const msgpack_object *map, struct message_lost *ret,
 {
     uint64_t index, signal, status;
     bool stuck;
-    char *scenario = NULL;
+    char *scenario;
 
     if (wire_get_u64(map, "index", UINT_MAX, &index, err) == -1 ||
         wire_get_u64(map, "signal", 255, &signal, err) == -1 ||
         wire_get_u64(map, "status", 255, &status, err) == -1 ||
-        wire_get_bool(map, "stuck", &stuck, err) == -1)
-        return -1;
-    if (wire_get(map, "scenario") != NULL &&
-        copy_clean_text(map, "scenario", NAME_MAX_BYTES, &scenario, err) == -1)
+        wire_get_bool(map, "stuck", &stuck, err) == -1 ||
+        field_get_optional_text(map, "scenario", SCENARIO_MAX, &scenario, err) == -1)
         return -1;
     *ret = (struct message_lost){
         .index = (unsigned)index,

@@ -7,7 +7,7 @@
  * may be called "(other)": in it is what came after the table was full.
  *
  *     seq        integer     from 1, counted by the sender
- *     from_us    integer     the interval; from_us <= until_us
+ *     from_us    integer     the interval; from_us <= until_us <= 2^53
  *     until_us   integer
  *     scalars    map         name: integer; those that are zero are left out:
  *                            workers_started, workers_ended, setup_failed,
@@ -33,7 +33,7 @@
  *     errors     array       at most 200 and "(other)", of maps:
  *         message     text       at most 200 bytes
  *         count       integer    how often, from 1
- *         sample_us   integer    when the sample happened
+ *         sample_us   integer    when the sample happened, at most 2^53
  *         sample      text       at most 500 bytes: how or where, the first time
  *     counters   array       at most 200 and "(other)", of maps:
  *         name        text       at most 200 bytes
@@ -201,8 +201,8 @@ static void pack_histogram(msgpack_packer *packer, const char *key,
     wire_put_bytes(packer, "buckets", bytes, size);
 }
 
-/* Fills the buckets of an empty histogram, and from them its `lowest`, `highest` and,
- * in `ret_count`, what they add up to. */
+/* Fills the buckets of a histogram in use, and from them its `lowest`, `highest` and, in
+ * `ret_count`, what they add up to. */
 static int read_buckets(const unsigned char *at, const unsigned char *end,
                         struct histogram *histogram, uint64_t *ret_count,
                         struct error *err)
@@ -221,12 +221,14 @@ static int read_buckets(const unsigned char *at, const unsigned char *end,
                              (uintmax_t)saturating_add(next, skipped));
         if (count == 0)
             return error_set(err, "an empty bucket is listed");
-        histogram->highest = (size_t)(next + skipped);
         if (total == 0)
-            histogram->lowest = histogram->highest;
-        histogram->buckets[histogram->highest] = count;
+            histogram->lowest = (size_t)skipped;
+        else
+            memset(&histogram->buckets[next], 0, skipped * sizeof(uint64_t));
+        next += skipped;
+        histogram->highest = (size_t)next;
+        histogram->buckets[next++] = count;
         total = saturating_add(total, count);
-        next += skipped + 1;
     }
     *ret_count = total;
     return 0;
@@ -254,7 +256,7 @@ static const char *find_contradiction(const struct histogram *histogram, uint64_
     return NULL;
 }
 
-/* Reads a histogram into one that is all zero. */
+/* Reads a histogram into one that is empty. */
 static int read_histogram(const msgpack_object *map, struct histogram *histogram,
                           struct error *err)
 {
@@ -442,7 +444,8 @@ static int unpack_error(const msgpack_object *map, void *row, struct error *err)
     const char *text = "";
     size_t length = 0;
 
-    if (wire_get_u64(map, "sample_us", UINT64_MAX, &error->sample_us, err) == -1 ||
+    if (wire_get_u64(map, "sample_us", DELTA_TIME_MAX_US, &error->sample_us, err) ==
+            -1 ||
         get_clean_text(map, "sample", STATS_SAMPLE_MAX, &text, &length, err) == -1)
         return -1;
     if (error->count == 0)
@@ -649,8 +652,8 @@ static int unpack_into(const msgpack_object *map, struct delta *delta,
                        struct error *err)
 {
     if (wire_get_u64(map, "seq", UINT64_MAX, &delta->sequence, err) == -1 ||
-        wire_get_u64(map, "from_us", UINT64_MAX, &delta->from_us, err) == -1 ||
-        wire_get_u64(map, "until_us", UINT64_MAX, &delta->until_us, err) == -1)
+        wire_get_u64(map, "from_us", DELTA_TIME_MAX_US, &delta->from_us, err) == -1 ||
+        wire_get_u64(map, "until_us", DELTA_TIME_MAX_US, &delta->until_us, err) == -1)
         return -1;
     if (delta->from_us > delta->until_us)
         return error_set(err, "the interval ends before it begins");

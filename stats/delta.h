@@ -13,6 +13,9 @@
 #include "stats/lines.h"
 #include "stats/stats.h"
 
+/* Times go so far: 285 years, exact as a double, too. */
+#define DELTA_TIME_MAX_US ((uint64_t)1 << 53)
+
 struct delta {
     uint64_t sequence; /* from 1, counted by who sends it */
     uint64_t from_us;  /* the interval, since the START of the agent that measured it */

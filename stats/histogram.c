@@ -1,6 +1,5 @@
 #include "stats/histogram.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #include "stats/saturate.h"
@@ -50,29 +49,34 @@ uint64_t histogram_bucket_middle(size_t bucket)
 
 void histogram_reset(struct histogram *histogram)
 {
-    if (histogram->count == 0)
-        return;
-    memset(&histogram->buckets[histogram->lowest], 0,
-           (histogram->highest - histogram->lowest + 1) *
-               sizeof(histogram->buckets[0]));
-    histogram->count = 0;
-    histogram->sum_us = 0;
-    histogram->min_us = 0;
-    histogram->max_us = 0;
+    memset(histogram, 0, HISTOGRAM_ZEROED);
 }
 
-/* Makes room in what is known of the range for values from `min_us` in bucket `lowest`
- * to `max_us` in bucket `highest`. */
+/* From the bucket `first` to the one before `end`. */
+static void empty_buckets(struct histogram *histogram, size_t first, size_t end)
+{
+    memset(&histogram->buckets[first], 0, (end - first) * sizeof(uint64_t));
+}
+
+/* Makes the range one for values from `min_us` in bucket `lowest` to `max_us` in bucket
+ * `highest`, too. */
 static void widen(struct histogram *histogram, uint64_t min_us, size_t lowest,
                   uint64_t max_us, size_t highest)
 {
-    const bool is_first = histogram->count == 0;
-
-    if (is_first || min_us < histogram->min_us) {
+    if (histogram->count == 0) {
+        empty_buckets(histogram, lowest, highest + 1);
+        histogram->min_us = min_us;
+        histogram->max_us = max_us;
+        histogram->lowest = lowest;
+        histogram->highest = highest;
+    }
+    if (min_us < histogram->min_us) {
+        empty_buckets(histogram, lowest, histogram->lowest);
         histogram->min_us = min_us;
         histogram->lowest = lowest;
     }
-    if (is_first || max_us > histogram->max_us) {
+    if (max_us > histogram->max_us) {
+        empty_buckets(histogram, histogram->highest + 1, highest + 1);
         histogram->max_us = max_us;
         histogram->highest = highest;
     }

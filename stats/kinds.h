@@ -31,6 +31,7 @@ struct stats_kind {
     const char *name_of_row; /* what a row's name is called there */
     size_t table;            /* offsetof() in struct stats */
     size_t row_size;
+    size_t row_zeroed; /* of a new one: all but the buckets of a histogram at its end */
     size_t limit;
     const struct stats_sum *sums;
     /* What a row has besides its sums; NULL where it has nothing or there is nothing to

@@ -31,8 +31,8 @@ static size_t row_of(uint64_t second)
     return row < SERIES_ROWS_MAX ? (size_t)row : SERIES_ROWS_MAX - 1;
 }
 
-/* Ends the open row and opens the next. */
-static void open_row(struct series *series)
+/* Adds the row that follows, with nothing counted in it. */
+static struct series_row *add_row(struct series *series)
 {
     const size_t row = series->count;
     const bool is_fine = row < SERIES_FINE_S;
@@ -46,9 +46,15 @@ static void open_row(struct series *series)
         .start_s =
             is_fine ? row : SERIES_FINE_S + (row - SERIES_FINE_S) * SERIES_COARSE_S,
         .width_s = is_fine ? 1 : SERIES_COARSE_S,
-        .workers = series->workers,
     };
     series->count++;
+    return &series->rows[row];
+}
+
+/* Ends the open row and opens the next. */
+static void open_row(struct series *series)
+{
+    add_row(series)->workers = series->workers;
     histogram_reset(&series->latency);
 }
 
@@ -93,4 +99,75 @@ void series_add(struct series *series, const struct delta *delta)
     row->failed = saturating_add(row->failed, totals.failed);
     row->workers = series->workers;
     row->p95_us = histogram_percentile(&series->latency, 0.95);
+}
+
+/* --- the wire --------------------------------------------------------------------- */
+
+enum { NUMBERS_OF_ROW = 4 };
+
+void series_pack(const struct series *series, msgpack_packer *packer)
+{
+    msgpack_pack_map(packer, 3);
+    wire_put_u64(packer, "workers", series->workers);
+    wire_put_u64(packer, "workers_max", series->workers_max);
+    wire_put_array(packer, "rows", NUMBERS_OF_ROW * series->count);
+    for (size_t i = 0; i < series->count; i++) {
+        const struct series_row *const row = &series->rows[i];
+
+        msgpack_pack_uint64(packer, row->hits);
+        msgpack_pack_uint64(packer, row->failed);
+        msgpack_pack_uint64(packer, row->workers);
+        msgpack_pack_uint64(packer, row->p95_us);
+    }
+}
+
+static int unpack_row(const msgpack_object *numbers, struct series *series,
+                      struct error *err)
+{
+    struct series_row *const row = add_row(series);
+
+    for (size_t i = 0; i < NUMBERS_OF_ROW; i++)
+        if (numbers[i].type != MSGPACK_OBJECT_POSITIVE_INTEGER)
+            return error_set(err, "rows: row %zu has what is no whole number from 0",
+                             series->count);
+    row->hits = numbers[0].via.u64;
+    row->failed = numbers[1].via.u64;
+    row->workers = numbers[2].via.u64;
+    row->p95_us = numbers[3].via.u64;
+    if (row->workers > series->workers_max)
+        return error_set(err, "rows: row %zu has more workers than there ever were",
+                         series->count);
+    return 0;
+}
+
+static int unpack_rows(const msgpack_object *map, struct series *series,
+                       struct error *err)
+{
+    const msgpack_object_array *array;
+
+    if (wire_get_array(map, "rows", NUMBERS_OF_ROW * SERIES_ROWS_MAX, &array, err) ==
+        -1)
+        return -1;
+    if (array->size % NUMBERS_OF_ROW != 0)
+        return error_set(err, "rows: the last one is not complete");
+    for (uint32_t i = 0; i < array->size; i += NUMBERS_OF_ROW)
+        if (unpack_row(&array->ptr[i], series, err) == -1)
+            return -1;
+    return 0;
+}
+
+int series_unpack(const msgpack_object *map, struct series *ret_series,
+                  struct error *err)
+{
+    struct series series;
+
+    series_init(&series);
+    if (wire_get_u64(map, "workers_max", UINT64_MAX, &series.workers_max, err) == -1 ||
+        wire_get_u64(map, "workers", series.workers_max, &series.workers, err) == -1 ||
+        unpack_rows(map, &series, err) == -1) {
+        series_clear(&series);
+        return error_prefix(err, "the series is refused");
+    }
+    *ret_series = series;
+    return 0;
 }

@@ -39,4 +39,13 @@ void series_clear(struct series *series);
  * the second that they are meant to cover, since timers are late. */
 void series_add(struct series *series, const struct delta *delta);
 
+/* The wire form of what is shown of a series: one map {workers, workers_max, rows}, where
+ * rows is an array of integers, [hits, failed, workers, p95_us, hits ...], four for each
+ * row from the first second on. A series that was read takes no more deltas. */
+void series_pack(const struct series *series, msgpack_packer *packer);
+
+/* Checked; -1: nothing is left behind. */
+int series_unpack(const msgpack_object *map, struct series *ret_series,
+                  struct error *err);
+
 #endif

@@ -55,8 +55,10 @@ static bool request_holds_more(const void *row)
 struct histogram *stats_phase_histogram(struct request_stats *request,
                                         enum stats_phase phase)
 {
-    if (request->phases[phase] == NULL)
-        request->phases[phase] = xcalloc(1, sizeof(*request->phases[phase]));
+    if (request->phases[phase] == NULL) {
+        request->phases[phase] = xmalloc(sizeof(*request->phases[phase]));
+        histogram_reset(request->phases[phase]);
+    }
     return request->phases[phase];
 }
 
@@ -187,54 +189,64 @@ static void update_value(void *row)
 
 /* --- all of them ------------------------------------------------------------------ */
 
+_Static_assert(sizeof(struct request_stats) == offsetof(struct request_stats, latency) +
+                                                   sizeof(struct histogram) &&
+                   sizeof(struct scenario_stats) ==
+                       offsetof(struct scenario_stats, latency) +
+                           sizeof(struct histogram),
+               "the buckets of a histogram are at the end of a row, and not zeroed");
+
+/* By hand: clang-format 14 breaks tables whose rows take several lines. */
+/* clang-format off */
 const struct stats_kind stats_kinds[KIND_COUNT] = {
-    [KIND_REQUESTS] =
-        {
-                         .name = "requests",
-                         .name_of_row = "name",
-                         .table = offsetof(struct stats, requests),
-                         .row_size = sizeof(struct request_stats),
-                         .limit = STATS_REQUESTS_MAX,
-                         .sums = request_sums,
-                         .holds_more = request_holds_more,
-                         .merge = merge_request,
-                         .reset = reset_request,
-                         .clear = clear_request,
-                         },
-    [KIND_SCENARIOS] =
-        {
-                         .name = "scenarios",
-                         .name_of_row = "name",
-                         .table = offsetof(struct stats,        scenarios),
-                         .row_size = sizeof(struct scenario_stats),
-                         .limit = STATS_SCENARIOS_MAX,
-                         .sums = scenario_sums,
-                         .holds_more = scenario_holds_more,
-                         .merge = merge_scenario,
-                         .reset = reset_scenario,
-                         },
-    [KIND_ERRORS] =
-        {
-                         .name = "errors",
-                         .name_of_row = "message",
-                         .table = offsetof(struct stats,   errors),
-                         .row_size = sizeof(struct error_stats),
-                         .limit = STATS_ERRORS_MAX,
-                         .sums = error_sums,
-                         .merge = merge_error,
-                         .reset = reset_error,
-                         },
-    [KIND_COUNTERS] =
-        {
-                         .name = "counters",
-                         .name_of_row = "name",
-                         .table = offsetof(struct stats,       counters),
-                         .row_size = sizeof(struct counter_stats),
-                         .limit = STATS_COUNTERS_MAX,
-                         .sums = counter_sums,
-                         .sums_changed = update_value,
-                         },
+    [KIND_REQUESTS] = {
+        .name = "requests",
+        .name_of_row = "name",
+        .table = offsetof(struct stats, requests),
+        .row_size = sizeof(struct request_stats),
+        .row_zeroed = offsetof(struct request_stats, latency) + HISTOGRAM_ZEROED,
+        .limit = STATS_REQUESTS_MAX,
+        .sums = request_sums,
+        .holds_more = request_holds_more,
+        .merge = merge_request,
+        .reset = reset_request,
+        .clear = clear_request,
+    },
+    [KIND_SCENARIOS] = {
+        .name = "scenarios",
+        .name_of_row = "name",
+        .table = offsetof(struct stats, scenarios),
+        .row_size = sizeof(struct scenario_stats),
+        .row_zeroed = offsetof(struct scenario_stats, latency) + HISTOGRAM_ZEROED,
+        .limit = STATS_SCENARIOS_MAX,
+        .sums = scenario_sums,
+        .holds_more = scenario_holds_more,
+        .merge = merge_scenario,
+        .reset = reset_scenario,
+    },
+    [KIND_ERRORS] = {
+        .name = "errors",
+        .name_of_row = "message",
+        .table = offsetof(struct stats, errors),
+        .row_size = sizeof(struct error_stats),
+        .row_zeroed = sizeof(struct error_stats),
+        .limit = STATS_ERRORS_MAX,
+        .sums = error_sums,
+        .merge = merge_error,
+        .reset = reset_error,
+    },
+    [KIND_COUNTERS] = {
+        .name = "counters",
+        .name_of_row = "name",
+        .table = offsetof(struct stats, counters),
+        .row_size = sizeof(struct counter_stats),
+        .row_zeroed = sizeof(struct counter_stats),
+        .limit = STATS_COUNTERS_MAX,
+        .sums = counter_sums,
+        .sums_changed = update_value,
+    },
 };
+/* clang-format on */
 
 static bool sums_are_zero(const struct stats_sum *sums, const void *record)
 {
@@ -286,7 +298,8 @@ void stats_init(struct stats *stats)
     for (size_t k = 0; k < KIND_COUNT; k++) {
         const struct stats_kind *const kind = &stats_kinds[k];
 
-        table_init(stats_table_in(stats, kind), kind->row_size, kind->limit);
+        table_init(stats_table_in(stats, kind), kind->row_size, kind->row_zeroed,
+                   kind->limit);
     }
 }
 
@@ -447,6 +460,13 @@ void stats_total(const struct stats *stats, struct stats_totals *ret_totals)
         add_to(&totals.bytes_out, request->bytes_out);
     }
     *ret_totals = totals;
+}
+
+void stats_totals_add(struct stats_totals *into, const struct stats_totals *from)
+{
+#define ADD_TOTAL(name) add_to(&into->name, from->name);
+    STATS_TOTALS(ADD_TOTAL)
+#undef ADD_TOTAL
 }
 
 void stats_latency(const struct stats *stats, struct histogram *ret_latency)

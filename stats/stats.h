@@ -53,8 +53,8 @@ struct request_stats {
     uint64_t bytes_out;   /* heads and bodies of requests, before TLS */
     struct status_count *statuses; /* ascending; of complete answers; some may be 0 */
     size_t status_count;
-    struct histogram latency;              /* of complete answers */
     struct histogram *phases[PHASE_COUNT]; /* NULL (or empty) until one is recorded */
+    struct histogram latency;              /* of complete answers. Last: see kinds.h */
 };
 
 struct scenario_stats {
@@ -62,7 +62,7 @@ struct scenario_stats {
     uint64_t ok;
     uint64_t failed;
     uint64_t cancelled;       /* cut by a forced end: neither ok nor failed */
-    struct histogram latency; /* of the runs that were ok */
+    struct histogram latency; /* of the runs that were ok. Last, too */
 };
 
 /* Errors with one message. */
@@ -126,13 +126,25 @@ void stats_add_counter(struct stats *stats, const char *name, int64_t by);
 
 /* --- reading ---------------------------------------------------------------------- */
 
+/* Sums over all scenarios, then over all requests. */
+#define STATS_TOTALS(X) \
+    X(ok) \
+    X(failed) \
+    X(cancelled) \
+    X(hits) \
+    X(hit_errors) \
+    X(unsent) \
+    X(bytes_in) \
+    X(bytes_out)
+
 struct stats_totals {
-    uint64_t ok, failed, cancelled;
-    uint64_t hits, hit_errors, unsent;
-    uint64_t bytes_in, bytes_out;
+#define TOTAL_FIELD(name) uint64_t name;
+    STATS_TOTALS(TOTAL_FIELD)
+#undef TOTAL_FIELD
 };
 
 void stats_total(const struct stats *stats, struct stats_totals *ret_totals);
+void stats_totals_add(struct stats_totals *into, const struct stats_totals *from);
 
 /* The latency of all requests, merged into `ret_latency` (reset first). */
 void stats_latency(const struct stats *stats, struct histogram *ret_latency);

@@ -40,9 +40,10 @@ static struct name joined_name(const char *first, size_t first_length,
                          .hash = text_hash(hash, second, second_length)};
 }
 
-void table_init(struct table *table, size_t row_size, size_t limit)
+void table_init(struct table *table, size_t row_size, size_t row_zeroed, size_t limit)
 {
-    *table = (struct table){.row_size = row_size, .limit = limit};
+    *table =
+        (struct table){.row_size = row_size, .row_zeroed = row_zeroed, .limit = limit};
 }
 
 void table_clear(struct table *table)
@@ -51,7 +52,7 @@ void table_clear(struct table *table)
         free(table->rows[i]);
     free(table->rows);
     free(table->slots);
-    table_init(table, table->row_size, table->limit);
+    table_init(table, table->row_size, table->row_zeroed, table->limit);
 }
 
 static bool row_has_name(const struct table_row *row, const struct name *name)
@@ -115,8 +116,9 @@ static void grow(struct table *table)
 /* Adds a row for a clean name of at most TABLE_NAME_MAX bytes that has none. */
 static struct table_row *add_row(struct table *table, const struct name *name)
 {
-    struct table_row *const row = xcalloc(1, table->row_size);
+    struct table_row *const row = xmalloc(table->row_size);
 
+    memset(row, 0, table->row_zeroed);
     if (table->count == table->slot_count / 2)
         grow(table);
     row->hash = name->hash;

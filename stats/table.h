@@ -20,8 +20,9 @@ struct table_row {
 };
 
 struct table {
-    size_t row_size; /* of the row type, table_row included */
-    size_t limit;    /* rows, "(other)" not counted */
+    size_t row_size;   /* of the row type, table_row included */
+    size_t row_zeroed; /* so many bytes of a new row are zero, the others anything */
+    size_t limit;      /* rows, "(other)" not counted */
     struct table_row **rows;
     size_t count;  /* rows in use, "(other)" included when it is there */
     size_t *slots; /* open addressing: index into rows + 1, 0 is free */
@@ -29,12 +30,12 @@ struct table {
     struct table_row *other; /* NULL until it is needed; also in rows */
 };
 
-void table_init(struct table *table, size_t row_size, size_t limit);
+void table_init(struct table *table, size_t row_size, size_t row_zeroed, size_t limit);
 
 /* Frees the rows; what hangs on them is freed by the caller before. */
 void table_clear(struct table *table);
 
-/* The row of `name` (made, all zero but its name, when it is new), or "(other)" when the
+/* The row of `name` (made, zero but for its name, when it is new), or "(other)" when the
  * table is full. Never NULL; valid until table_clear(). Allocates only for a new name.
  * The name is cleaned and cut, so two names may share a row. */
 void *table_row(struct table *table, const char *name, size_t length);

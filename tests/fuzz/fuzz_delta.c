@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/fuzz/corpus.h"
 #include "tests/unit/random.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -144,24 +145,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 /* --- the corpus ------------------------------------------------------------------- */
 
-static int write_file(const char *folder, size_t number, const struct buffer *content)
-{
-    char path[4096];
-    FILE *file;
-    int rc;
-
-    snprintf(path, sizeof(path), "%s/delta-%zu", folder, number);
-    file = fopen(path, "wb");
-    if (file == NULL) {
-        perror(path);
-        return -1;
-    }
-    rc = fwrite(content->data, 1, content->size, file) == content->size ? 0 : -1;
-    if (fclose(file) != 0)
-        rc = -1;
-    return rc;
-}
-
 static int write_corpus(const char *folder)
 {
     static const size_t recordings[] = {0, 1, 2, 3, 5, 10, 20, 50, 200};
@@ -174,7 +157,7 @@ static int write_corpus(const char *folder)
         delta_init(&delta);
         fill(&delta, i + 1, recordings[i]);
         pack_into(&packed, &delta);
-        rc = write_file(folder, i, &packed);
+        rc = corpus_write(folder, "delta", i, &packed);
         delta_clear(&delta);
     }
     buffer_clear(&packed);

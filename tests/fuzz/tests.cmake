@@ -1,7 +1,10 @@
-# Built by its own script, with clang; once is enough.
+# Built by their own script, with clang; once is enough. FUZZ_SECONDS are for both.
 if(NOT MOLOTOV_SANITIZE)
-  add_test(NAME fuzz.delta
-           COMMAND /bin/sh -c "exec \"$0\" \"$1\" \"\${FUZZ_SECONDS:-10}\""
-                   ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/run ${PROJECT_BINARY_DIR}/fuzz)
-  set_tests_properties(fuzz.delta PROPERTIES TIMEOUT 300 LABELS fuzz)
+  foreach(target delta messages)
+    add_test(NAME fuzz.${target}
+             COMMAND /bin/sh -c "exec \"$0\" \"$1\" $((\${FUZZ_SECONDS:-10} / 2)) \"$2\""
+                     ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/run ${PROJECT_BINARY_DIR}/fuzz
+                     fuzz_${target})
+    set_tests_properties(fuzz.${target} PROPERTIES TIMEOUT 300 LABELS fuzz)
+  endforeach()
 endif()

@@ -49,6 +49,8 @@ static void test_defaults(void **state)
     assert_string_equal(job.outputs.items[0], JOB_OUTPUT_STANDARD);
     assert_null(job.data);
     assert_null(job.run_id);
+    assert_int_equal(job.agent_index, 0);
+    assert_int_equal(job.agent_count, 0);
     job.processes = 0;
     assert_int_equal(job_process_count(&job), 1);
     job_clear(&job);
@@ -105,6 +107,8 @@ static void test_refused(void **state)
          "--fail takes a whole number from -1 to 1000000000000, not '-2'"},
         {{"--stuck-timeout", "0"},
          "--stuck-timeout takes seconds from 1 to 31536000, not '0'"},
+        {{"--agent-index", "-1"},
+         "--agent-index takes a whole number from 0 to 10000, not '-1'"},
         {{"--memory-limit", "1G"},
          "--memory-limit takes a whole number of MiB from 0 to 16777216, not '1G'"},
         {{"--s", "x"},
@@ -218,6 +222,7 @@ static void test_wire_round_trip(void **state)
         {"https://x/\xC3\xA9", "-X", "PUT", "-H", "A: b", "-H", "C: d", "--data="},
         {"-s", "one", "--server-url", "http://y", "-k", "--run-id=r1", "--object",
          "/x.so"},
+        {"x.c", "--agent-index=3", "--agent-count=5"},
     };
     /* clang-format on */
 

@@ -19,6 +19,7 @@ struct settings {
     char *name;
     struct text_list headers;
     char *secret;
+    char *mark;
 };
 
 /* By hand: clang-format 14 breaks tables whose rows take several lines. */
@@ -113,7 +114,17 @@ static const struct option_row rows[] = {
         .type = OPTION_TEXT,
         .metavar = "TEXT",
         .help = "not shown",
-        .field = offsetof(struct settings,                         secret),
+        .field = offsetof(struct settings, secret),
+    },
+    {
+        .name = "mark",
+        .short_name = 'm',
+        .type = OPTION_TEXT,
+        .metavar = "MARK",
+        .optional = true,
+        .section = "Looks",
+        .help = "which one",
+        .field = offsetof(struct settings, mark),
     },
 };
 /* clang-format on */
@@ -159,6 +170,8 @@ static const char *describe(const struct settings *settings)
     for (size_t i = 0; i < settings->headers.count; i++)
         length += snprintf(text + length, sizeof(text) - (size_t)length, " [%s]",
                            settings->headers.items[i]);
+    if (settings->mark != NULL)
+        snprintf(text + length, sizeof(text) - (size_t)length, " <%s>", settings->mark);
     return text;
 }
 
@@ -190,6 +203,12 @@ static void test_accepted(void **state)
         {{"-n", "007"}, "a.c - q0 e0 v0 n7 w0.5 - [x: y]"},
         {{"-s", "h\xC3\xA9", "--wait", "31536000"},
          "a.c - q0 e0 v0 n3 w3.1536e+07 h\xC3\xA9 [x: y]"},
+        {{"--mark"}, "a.c - q0 e0 v0 n3 w0.5 - [x: y] <>"},
+        {{"--mark", "b.c", "-q"}, "b.c - q1 e0 v0 n3 w0.5 - [x: y] <>"},
+        {{"--mark=7", "b.c"}, "b.c - q0 e0 v0 n3 w0.5 - [x: y] <7>"},
+        {{"--ma="}, "a.c - q0 e0 v0 n3 w0.5 - [x: y] <>"},
+        {{"-m", "-q"}, "a.c - q1 e0 v0 n3 w0.5 - [x: y] <>"},
+        {{"-qm7"}, "a.c - q1 e0 v0 n3 w0.5 - [x: y] <7>"},
     };
     /* clang-format on */
 
@@ -378,7 +397,8 @@ static void test_help(void **state)
         "Looks:\n"
         "  -q, --quiet                   say nothing\n"
         "  -v, --verbose                 say more\n"
-        "  -s, --name NAME               what it is called\n";
+        "  -s, --name NAME               what it is called\n"
+        "  -m, --mark [MARK]             which one\n";
     struct settings settings;
     const struct option_table table = set_up(&settings);
     struct buffer help = BUFFER_INIT;

@@ -139,13 +139,131 @@ static void test_workers_out_of_order(void **state)
     series_clear(&series);
 }
 
+/* --- the wire ----------------------------------------------------------------------- */
+
+static int travel(const struct series *series, struct series *ret_series)
+{
+    struct buffer buffer = BUFFER_INIT;
+    struct wire_message message;
+    msgpack_packer packer;
+    struct error err;
+    int rc;
+
+    wire_packer(&packer, &buffer);
+    series_pack(series, &packer);
+    if (wire_decode(buffer.data, buffer.size, &message, &err) == -1)
+        fail_msg("%s", err.message);
+    rc = series_unpack(&message.root, ret_series, &err);
+    if (rc == -1)
+        printf("%s\n", err.message);
+    wire_clear(&message);
+    buffer_clear(&buffer);
+    return rc;
+}
+
+static void expect_same(const struct series *got, const struct series *want)
+{
+    expect_u64("workers", got->workers, want->workers);
+    expect_u64("most workers", got->workers_max, want->workers_max);
+    expect_u64("rows", got->count, want->count);
+    for (size_t i = 0; i < want->count; i++) {
+        expect_u64("start", got->rows[i].start_s, want->rows[i].start_s);
+        expect_u64("width", got->rows[i].width_s, want->rows[i].width_s);
+        expect_u64("hits", got->rows[i].hits, want->rows[i].hits);
+        expect_u64("failed", got->rows[i].failed, want->rows[i].failed);
+        expect_u64("workers of the row", got->rows[i].workers, want->rows[i].workers);
+        expect_u64("p95", got->rows[i].p95_us, want->rows[i].p95_us);
+    }
+}
+
+/* Runs of no second, of one, over the change from seconds to minutes, and of a month. */
+static void test_round_trip(void **state)
+{
+    static const uint64_t ends_s[] = {0, 1, 7, 599, 600, 601, 660, 5000, 40 * 86400};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(ends_s); i++) {
+        struct series series, got;
+
+        series_init(&series);
+        if (ends_s[i] > 0) {
+            add_workers(&series, 0, 10, 0);
+            add_hit(&series, 0, US_PER_S, 10 + i);
+            add_hit(&series, (ends_s[i] - 1) * US_PER_S, ends_s[i] * US_PER_S, 4000);
+            add_workers(&series, ends_s[i] - 1, 1, 4);
+        }
+        assert_int_equal(travel(&series, &got), 0);
+        expect_same(&got, &series);
+        series_clear(&got);
+        series_clear(&series);
+    }
+}
+
+static void test_largest_numbers(void **state)
+{
+    struct series_row row = {0, 1, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
+    struct series series, got;
+
+    (void)state;
+    series_init(&series);
+    series.rows = &row;
+    series.count = 1;
+    series.workers = series.workers_max = UINT64_MAX;
+    assert_int_equal(travel(&series, &got), 0);
+    expect_same(&got, &series);
+    series_clear(&got);
+}
+
+/* Rows as a stranger writes them. */
+static void test_refused(void **state)
+{
+    static const struct {
+        const char *name;
+        uint64_t workers, workers_max;
+        size_t numbers;
+        int64_t row[5];
+        const char *why;
+    } cases[] = {
+        {"too many at the end",  6, 5, 4, {0, 0, 0, 0},    "\"workers\""              },
+        {"too many in a row",    5, 5, 4, {0, 0, 6, 0},    "row 1 has more workers"   },
+        {"half a row",           5, 5, 2, {0, 0},          "the last one is not compl"},
+        {"a row and a bit",      5, 5, 5, {0, 0, 0, 0, 0}, "the last one is not compl"},
+        {"hits below zero",      5, 5, 4, {-1, 0, 0, 0},   "row 1 has what is no whol"},
+        {"a latency below zero", 5, 5, 4, {0, 0, 0, -1},   "row 1 has what is no whol"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct buffer buffer = BUFFER_INIT;
+        struct series got = {.count = 77};
+        struct wire_message message;
+        msgpack_packer packer;
+        struct error err;
+
+        wire_packer(&packer, &buffer);
+        msgpack_pack_map(&packer, 3);
+        wire_put_u64(&packer, "workers", cases[i].workers);
+        wire_put_u64(&packer, "workers_max", cases[i].workers_max);
+        wire_put_array(&packer, "rows", cases[i].numbers);
+        for (size_t k = 0; k < cases[i].numbers; k++)
+            msgpack_pack_int64(&packer, cases[i].row[k]);
+        assert_int_equal(wire_decode(buffer.data, buffer.size, &message, &err), 0);
+        if (series_unpack(&message.root, &got, &err) == 0 ||
+            strstr(err.message, cases[i].why) == NULL)
+            fail_msg("%s: %s", cases[i].name, err.message);
+        assert_int_equal(got.count, 77); /* untouched */
+        wire_clear(&message);
+        buffer_clear(&buffer);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_counts),
-        cmocka_unit_test(test_workers),
-        cmocka_unit_test(test_workers_out_of_order),
+        cmocka_unit_test(test_rows),       cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_workers),    cmocka_unit_test(test_workers_out_of_order),
+        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_largest_numbers),
+        cmocka_unit_test(test_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

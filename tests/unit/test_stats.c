@@ -274,6 +274,8 @@ static void test_merge_saturates(void **state)
     expect_u64("hits of the row", stats_request(&into, "GET", "/", 1)->hits,
                UINT64_MAX);
     expect_u64("hits", totals.hits, UINT64_MAX);
+    stats_totals_add(&totals, &totals);
+    expect_u64("hits of both", totals.hits, UINT64_MAX);
     expect_u64("connections", into.connections, UINT64_MAX);
     expect_u64("what was merged", stats_request(&from, "GET", "/", 1)->hits, 2);
     stats_clear(&into);

@@ -26,7 +26,7 @@ static void test_rows(void **state)
     struct row *first;
 
     (void)state;
-    table_init(&table, sizeof(struct row), 3);
+    table_init(&table, sizeof(struct row), sizeof(struct row), 3);
     assert_null(table_find(&table, "a", 1));
     first = row_of(&table, "a");
     assert_int_equal(first->count, 0);
@@ -76,7 +76,7 @@ static void test_names(void **state)
         struct table table;
         const struct row *row;
 
-        table_init(&table, sizeof(struct row), 3);
+        table_init(&table, sizeof(struct row), sizeof(struct row), 3);
         row = row_of(&table, cases[i].given);
         if (strcmp(row->row.name, cases[i].want) != 0)
             fail_msg("%s: got '%s'", cases[i].name, row->row.name);
@@ -98,7 +98,7 @@ static void test_limit(void **state)
     char name[32];
 
     (void)state;
-    table_init(&table, sizeof(struct row), LIMIT);
+    table_init(&table, sizeof(struct row), sizeof(struct row), LIMIT);
     for (unsigned i = 0; i < NAMES; i++) {
         struct row *row;
 
@@ -130,7 +130,7 @@ static void test_other_is_extra(void **state)
     struct table table;
 
     (void)state;
-    table_init(&table, sizeof(struct row), 2);
+    table_init(&table, sizeof(struct row), sizeof(struct row), 2);
     row_of(&table, TABLE_OTHER);
     assert_string_equal(row_of(&table, "a")->row.name, "a");
     assert_string_equal(row_of(&table, "b")->row.name, "b");
@@ -157,7 +157,7 @@ static void test_joined(void **state)
         for (size_t i = 0; i < length; i++)
             joined[i] = alphabet[random_below(&random, sizeof(alphabet) - 1)];
         joined[first] = ' ';
-        table_init(&table, sizeof(struct row), 1);
+        table_init(&table, sizeof(struct row), sizeof(struct row), 1);
         row = table_row_joined(&table, joined, first, joined + first + 1, second);
         assert_ptr_equal(table_row(&table, joined, length), row);
         assert_ptr_equal(
