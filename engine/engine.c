@@ -67,7 +67,11 @@ static void on_flush_due(struct ev_loop *loop, ev_timer *timer, int revents)
 
 void engine_notice(struct engine *engine, const char *text)
 {
-    delta_add_line(&engine->merged, LINE_NOTICE, text);
+    char mark[JOB_MARK_SIZE];
+    char *const line = xasprintf("%s%s", job_agent_mark(engine->job, mark), text);
+
+    delta_add_line(&engine->merged, LINE_NOTICE, line);
+    free(line);
 }
 
 /* The first reason to stop is the one that counts. */

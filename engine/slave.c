@@ -247,6 +247,17 @@ static int prepare(struct slave *slave)
     return 0;
 }
 
+/* Among what workers say: see crew_line(). */
+static void add_failure(struct lines *lines, const struct job *job,
+                        const struct error *err)
+{
+    char mark[JOB_MARK_SIZE];
+    char *const text = xasprintf("%s%s", job_agent_mark(job, mark), err->message);
+
+    lines_add(lines, LINE_FAILURE, text);
+    free(text);
+}
+
 static void tear_down(struct slave *slave)
 {
     struct lines lines = {.count = 0};
@@ -255,7 +266,7 @@ static void tear_down(struct slave *slave)
     message_pack_plain(&slave->message, MESSAGE_TEARDOWN);
     send_message(slave);
     if (run_global(slave, FIXTURE_GLOBAL_TEARDOWN, &lines, &err) == -1)
-        lines_add(&lines, LINE_FAILURE, err.message);
+        add_failure(&lines, &slave->job, &err);
     send_lines(slave, &lines);
 }
 

@@ -21,6 +21,21 @@
 
 /* --- what the slave says --------------------------------------------------------------------- */
 
+static void set_failure(struct supervisor *supervisor, char *failure)
+{
+    free(supervisor->failure);
+    supervisor->failure = failure;
+}
+
+/* What it measured cannot be read: whatever it may still say is not believed. */
+static void give_up(struct supervisor *supervisor, const char *why)
+{
+    log_error("run=%s: the slave is broken: %s", supervisor->job->run_id, why);
+    set_failure(supervisor, xasprintf("the slave is broken: %s", why));
+    channel_close(&supervisor->channel);
+    supervisor_kill(supervisor);
+}
+
 static void take_delta(struct supervisor *supervisor, const msgpack_object *map)
 {
     const msgpack_object *body;
@@ -29,7 +44,7 @@ static void take_delta(struct supervisor *supervisor, const msgpack_object *map)
 
     if (wire_get_map(map, "delta", &body, &err) == -1 ||
         delta_unpack(body, &delta, &err) == -1) {
-        log_error("the slave sent no delta: %s", err.message);
+        give_up(supervisor, err.message);
         return;
     }
     supervisor->on_delta(supervisor, &delta);
@@ -60,17 +75,20 @@ static void take_lost(struct supervisor *supervisor, const msgpack_object *map)
 
 static void take_refused(struct supervisor *supervisor, const msgpack_object *map)
 {
-    free(supervisor->refusal);
-    supervisor->refusal = NULL;
-    if (message_unpack_why(map, &supervisor->refusal, NULL) == -1)
-        supervisor->refusal = xstrdup("the slave refused the job");
+    char *why;
+
+    if (message_unpack_why(map, &why, NULL) == -1)
+        why = xstrdup("the slave refused the job");
+    set_failure(supervisor, why);
 }
 
-/* It has so long to end by itself. */
-static void kill_soon(struct supervisor *supervisor)
+/* It has so long to end by itself. The first reason counts. */
+static void kill_soon(struct supervisor *supervisor, const char *why)
 {
-    if (supervisor->kill_at_us == 0)
-        supervisor->kill_at_us = clock_us() + (uint64_t)(FORCED_END_S * US_PER_S);
+    if (supervisor->kill_at_us != 0)
+        return;
+    supervisor->kill_at_us = clock_us() + (uint64_t)(FORCED_END_S * US_PER_S);
+    supervisor->why_killed = why;
 }
 
 static void on_slave_message(struct channel *channel, enum proto_message message,
@@ -102,7 +120,7 @@ static void on_slave_message(struct channel *channel, enum proto_message message
         break;
     case MESSAGE_END:
         supervisor->ended = true;
-        kill_soon(supervisor); /* whatever it still does is not the run's */
+        kill_soon(supervisor, ""); /* whatever it still does is not the run's */
         break;
     default:
         log_error("the slave sent %s", proto_message_names[message]);
@@ -114,8 +132,9 @@ static void on_slave_closed(struct channel *channel, const struct error *err)
 {
     struct supervisor *const supervisor = channel->data;
 
-    log_info("slave=%ld: %s", (long)supervisor->pid, err->message);
-    kill_soon(supervisor);
+    if (!supervisor->ended)
+        log_info("run=%s: of the slave: %s", supervisor->job->run_id, err->message);
+    kill_soon(supervisor, ", since it had closed its channel");
 }
 
 /* --- its end ----------------------------------------------------------------------------------- */
@@ -145,9 +164,7 @@ static void describe_end(const struct supervisor *supervisor, int status,
 
     child_describe_exit(status, how, sizeof(how));
     snprintf(ret_text, ERROR_SIZE, "the slave %s%s%s%s%s", how,
-             supervisor->stuck    ? ", since it did not answer for --stuck-timeout"
-             : supervisor->killed ? ", as it was told to end at once"
-                                  : "",
+             supervisor->killed ? supervisor->why_killed : "",
              one && running != NULL ? ", while it ran '" : "",
              one && running != NULL ? running : "", one && running != NULL ? "'" : "");
     free(running);
@@ -158,13 +175,14 @@ static void on_slave_exit(struct child_watch *watch, int status)
     struct supervisor *const supervisor = watch->data;
     char text[ERROR_SIZE];
 
+    /* First whatever the user's code has started, which may hold the channel, too. */
+    kill(-supervisor->pid, SIGKILL);
+    supervisor->pid = 0;
     channel_drain(&supervisor->channel);
     channel_close(&supervisor->channel);
     ev_timer_stop(supervisor->loop, &supervisor->watch);
-    kill(-supervisor->pid, SIGKILL); /* whatever the user's code has started */
-    supervisor->pid = 0;
-    if (supervisor->refusal != NULL) {
-        supervisor->on_end(supervisor, supervisor->refusal);
+    if (supervisor->failure != NULL) {
+        supervisor->on_end(supervisor, supervisor->failure);
         return;
     }
     if (supervisor->ended) {
@@ -179,13 +197,19 @@ static void on_slave_exit(struct child_watch *watch, int status)
     supervisor->on_end(supervisor, text);
 }
 
-void supervisor_kill(struct supervisor *supervisor)
+static void kill_for(struct supervisor *supervisor, const char *why)
 {
     if (supervisor->pid == 0)
         return;
     supervisor->killed = true;
+    supervisor->why_killed = why;
     kill(-supervisor->pid, SIGKILL);
     kill(supervisor->pid, SIGKILL); /* where it is not yet in its own group */
+}
+
+void supervisor_kill(struct supervisor *supervisor)
+{
+    kill_for(supervisor, ", as it was told to end at once");
 }
 
 static bool is_silent(const struct supervisor *supervisor, uint64_t now_us)
@@ -206,9 +230,10 @@ static void on_watch_due(struct ev_loop *loop, ev_timer *timer, int revents)
         channel_drain(&supervisor->channel); /* it may be we who were held up */
         supervisor->stuck = is_silent(supervisor, clock_us());
     }
-    if (supervisor->stuck ||
-        (supervisor->kill_at_us != 0 && clock_us() > supervisor->kill_at_us))
-        supervisor_kill(supervisor);
+    if (supervisor->stuck)
+        kill_for(supervisor, ", since it did not answer for --stuck-timeout");
+    else if (supervisor->kill_at_us != 0 && clock_us() > supervisor->kill_at_us)
+        kill_for(supervisor, supervisor->why_killed);
 }
 
 /* --- its start --------------------------------------------------------------------------------- */
@@ -235,7 +260,9 @@ static _Noreturn void exec_slave(const struct supervisor *supervisor, int channe
     if (supervisor->stdout_to_stderr)
         dup2(STDERR_FILENO, STDOUT_FILENO);
     close_range(SLAVE_BLACKBOX_FD + 1, ~0u, 0);
-    execv("/proc/self/exe", argv);
+    if (supervisor->directory == NULL || chdir(supervisor->directory) == 0)
+        execv(supervisor->program != NULL ? supervisor->program : "/proc/self/exe",
+              argv);
     _exit(127);
 }
 
@@ -268,6 +295,16 @@ static void adopt_slave(struct supervisor *supervisor, pid_t pid, int channel)
     supervisor->exit.on_exit = on_slave_exit;
 }
 
+/* What a forked child could not tell in words. */
+static int check_places(const struct supervisor *supervisor, struct error *err)
+{
+    if (supervisor->program != NULL && access(supervisor->program, X_OK) == -1)
+        return error_errno(err, "cannot run '%s'", supervisor->program);
+    if (supervisor->directory != NULL && access(supervisor->directory, X_OK) == -1)
+        return error_errno(err, "cannot run in '%s'", supervisor->directory);
+    return 0;
+}
+
 int supervisor_start(struct supervisor *supervisor, struct error *err)
 {
     const size_t processes = job_process_count(supervisor->job);
@@ -277,7 +314,8 @@ int supervisor_start(struct supervisor *supervisor, struct error *err)
     int rc = -1;
 
     supervisor->channel.fd = -1;
-    if (channel_pair(fds, err) == -1 || blackbox_create(processes, &box, err) == -1 ||
+    if (check_places(supervisor, err) == -1 || channel_pair(fds, err) == -1 ||
+        blackbox_create(processes, &box, err) == -1 ||
         blackbox_map(box, processes, &supervisor->box, err) == -1)
         goto out;
     fflush(NULL);
@@ -326,7 +364,7 @@ void supervisor_stop(struct supervisor *supervisor, bool force)
     channel_send(&supervisor->channel, &message);
     buffer_clear(&message);
     if (force)
-        kill_soon(supervisor);
+        kill_soon(supervisor, ", as it was told to end at once");
 }
 
 void supervisor_close(struct supervisor *supervisor)
@@ -336,6 +374,5 @@ void supervisor_close(struct supervisor *supervisor)
     channel_close(&supervisor->channel);
     blackbox_unmap(supervisor->box);
     supervisor->box = NULL;
-    free(supervisor->refusal);
-    supervisor->refusal = NULL;
+    set_failure(supervisor, NULL);
 }

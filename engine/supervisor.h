@@ -21,6 +21,8 @@ struct supervisor {
     /* Filled in by the owner. */
     struct ev_loop *loop;
     const struct job *job;
+    const char *program;   /* that becomes the slave; NULL: this one */
+    const char *directory; /* where the slave runs; NULL: here */
     bool stdout_to_stderr; /* what the script prints must not mix with our results */
 
     /* To the owner, from the loop. */
@@ -43,8 +45,9 @@ struct supervisor {
     uint64_t heard_us;
     uint64_t kill_at_us; /* 0: not told to end by force */
     bool begun, tearing_down, ended, stuck, killed;
-    unsigned lost; /* processes, that the slave told of */
-    char *refusal;
+    const char *why_killed; /* ... or is to be: ", since ..."; NULL: it is not */
+    unsigned lost;          /* processes, that the slave told of */
+    char *failure; /* why it ended or must end, in words; NULL: as its exit tells */
 };
 
 /* Starts a slave and sends it the job: 0, and callbacks follow until on_end(); or -1,
@@ -58,7 +61,8 @@ void supervisor_begin(struct supervisor *supervisor);
  * itself soon is killed. */
 void supervisor_stop(struct supervisor *supervisor, bool force);
 
-/* Kills it with all it started: what it had not told is lost. */
+/* Kills it with all it started, at any time from supervisor_start() on: what it had not
+ * told is lost. on_end() follows, unless that was before. */
 void supervisor_kill(struct supervisor *supervisor);
 
 /* After on_end(). */

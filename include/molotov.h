@@ -28,7 +28,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MLT_API_VERSION 1
+/* Grows with every change of what a compiled test sees, additions included: an object is
+ * loaded only by a program of the same version, and compiled again for others. */
+#define MLT_API_VERSION 2
 
 /* --- what a scenario is given ------------------------------------------------------ */
 
@@ -56,6 +58,8 @@ typedef struct mlt_args {
     long max_runs;   /* of each worker; 0: no limit */
     long verbose;
     long process; /* which one this is, from 0; -1 in the global fixtures */
+    long agent;   /* which agent of the run this is, from 0 */
+    long agents;  /* how many the run has; 0: it runs on this machine alone */
 } mlt_args;
 
 /* What a worker's session begins with: SETUP() may change it. */
@@ -250,10 +254,13 @@ char *mlt_format(mlt_session *session, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* Which worker of its process this is, from 0; the number of its run, from 1; which
- * process, from 0. */
+ * process of its agent, from 0; which agent of the run, from 0 (0 where there is none).
+ * The three indices together name one worker of a run on many machines. In a global
+ * fixture the worker's id and the process are -1. */
 int mlt_worker_id(const mlt_session *session);
 long mlt_step(const mlt_session *session);
 long mlt_process_index(const mlt_session *session);
+long mlt_agent_index(const mlt_session *session);
 
 /* Something of yours that belongs to the session, under a name; NULL until it is set.
  * It stays yours: free it in TEARDOWN_SESSION(). */

@@ -19,6 +19,7 @@
 
 #include <jansson.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/loop.h"
 #include "base/memory.h"
@@ -104,14 +105,61 @@ static json_t *describe_histogram(const struct histogram *histogram)
     return object;
 }
 
-static json_t *describe_lost(const struct report *report)
+static json_t *describe_agents(const struct run_facts *facts)
 {
     json_t *const array = json_array();
 
-    for (size_t i = 0; i < report->lost_count; i++) {
-        const struct lost_process *const lost = &report->lost[i];
+    for (size_t i = 0; i < facts->agent_count; i++) {
+        const struct fact_agent *const agent = &facts->agents[i];
         json_t *const object = json_object();
 
+        json_object_set_new(object, "index", integer(i));
+        json_object_set_new(object, "name", text(agent->name));
+        json_object_set_new(object, "host", text(agent->host));
+        json_object_set_new(object, "state", text(agent_state_words[agent->state]));
+        json_array_append_new(array, object);
+    }
+    return array;
+}
+
+static json_t *describe_lost_agent(const struct fact_agent *agent, size_t index)
+{
+    json_t *const object = json_object();
+
+    json_object_set_new(object, "index", integer(index));
+    json_object_set_new(object, "name", text(agent->name));
+    json_object_set_new(object, "host", text(agent->host));
+    json_object_set_new(object, "when",
+                        json_real((double)agent->lost_at_us / US_PER_S));
+    json_object_set_new(object, "counted", json_boolean(report_counts_agent(agent)));
+    json_object_set_new(object, "hits", integer(agent->counted.hits));
+    json_object_set_new(object, "ok", integer(agent->counted.ok));
+    json_object_set_new(object, "failed", integer(agent->counted.failed));
+    json_object_set_new(object, "cancelled", integer(agent->counted.cancelled));
+    return object;
+}
+
+static json_t *describe_lost_agents(const struct run_facts *facts)
+{
+    json_t *const array = json_array();
+
+    for (size_t i = 0; i < facts->agent_count; i++)
+        if (facts->agents[i].state == AGENT_LOST)
+            json_array_append_new(array, describe_lost_agent(&facts->agents[i], i));
+    return array;
+}
+
+static json_t *describe_lost_processes(const struct run_facts *facts)
+{
+    json_t *const array = json_array();
+
+    for (size_t i = 0; i < facts->lost_count; i++) {
+        const struct fact_process *const lost = &facts->lost[i];
+        const bool has_agent = lost->agent < facts->agent_count;
+        json_t *const object = json_object();
+
+        json_object_set_new(object, "agent",
+                            text(has_agent ? facts->agents[lost->agent].name : NULL));
         json_object_set_new(object, "index", integer(lost->index));
         json_object_set_new(object, "signal",
                             text(lost->signal != 0 ? signal_name(lost->signal) : NULL));
@@ -277,36 +325,38 @@ static json_t *describe_errors(const struct stats *stats)
 /* In this order the document is read from top to bottom. */
 static json_t *describe_report(const struct report *report)
 {
+    const struct run_facts *const facts = &report->facts;
     const struct stats *const stats = &report->stats;
     const struct {
         const char *name;
         json_t *value;
     } members[] = {
-        {"schema",               json_integer(SCHEMA)                  },
-        {"version",              json_string(MOLOTOV_VERSION)          },
-        {"run_id",               text(report->run_id)                  },
-        {"test",                 text(report->test)                    },
-        {"state",                text(report_state_word(report->state))},
-        {"interrupted_by",       text(report->interrupted_by)          },
-        {"failure",              text(report->failure)                 },
-        {"started",              moment(report->started_wall_s)        },
-        {"duration_s",           json_real(report_elapsed_s(report))   },
-        {"agents",               integer(report->agents)               },
-        {"agents_lost",          json_array()                          },
-        {"processes",            integer(report->processes)            },
-        {"processes_lost",       describe_lost(report)                 },
-        {"workers",              integer(report->workers)              },
-        {"workers_max",          integer(report->series.workers_max)   },
-        {"setup_failed",         integer(stats->setup_failed)          },
-        {"session_setup_failed", integer(stats->session_setup_failed)  },
-        {"connections",          integer(stats->connections)           },
-        {"lines_dropped",        integer(stats->lines_dropped)         },
-        {"totals",               describe_totals(stats)                },
-        {"scenarios",            describe_scenarios(stats)             },
-        {"requests",             describe_requests(stats)              },
-        {"errors",               describe_errors(stats)                },
-        {"counters",             describe_counters(stats)              },
-        {"intervals",            describe_intervals(&report->series)   },
+        {"schema",               json_integer(SCHEMA)                },
+        {"version",              json_string(MOLOTOV_VERSION)        },
+        {"run_id",               text(facts->run_id)                 },
+        {"test",                 text(facts->test)                   },
+        {"state",                text(run_state_words[facts->state]) },
+        {"interrupted_by",       text(facts->interrupted_by)         },
+        {"failure",              text(facts->failure)                },
+        {"started",              moment(facts->started_wall_s)       },
+        {"duration_s",           json_real(report_elapsed_s(report)) },
+        {"agents",               integer(facts->agent_count)         },
+        {"agent_list",           describe_agents(facts)              },
+        {"agents_lost",          describe_lost_agents(facts)         },
+        {"processes",            integer(facts->processes)           },
+        {"processes_lost",       describe_lost_processes(facts)      },
+        {"workers",              integer(facts->workers)             },
+        {"workers_max",          integer(report->series.workers_max) },
+        {"setup_failed",         integer(stats->setup_failed)        },
+        {"session_setup_failed", integer(stats->session_setup_failed)},
+        {"connections",          integer(stats->connections)         },
+        {"lines_dropped",        integer(stats->lines_dropped)       },
+        {"totals",               describe_totals(stats)              },
+        {"scenarios",            describe_scenarios(stats)           },
+        {"requests",             describe_requests(stats)            },
+        {"errors",               describe_errors(stats)              },
+        {"counters",             describe_counters(stats)            },
+        {"intervals",            describe_intervals(&report->series) },
     };
     json_t *const object = json_object();
 

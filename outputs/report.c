@@ -1,29 +1,24 @@
 #include "outputs/report.h"
 
-#include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
 
 void report_init(struct report *report)
 {
-    *report = (struct report){.state = REPORT_PREPARING};
+    *report = (struct report){.started_us = 0};
+    facts_init(&report->facts);
     stats_init(&report->stats);
     series_init(&report->series);
 }
 
 void report_clear(struct report *report)
 {
-    free(report->run_id);
-    free(report->test);
-    free(report->interrupted_by);
-    free(report->failure);
-    for (size_t i = 0; i < report->lost_count; i++)
-        free(report->lost[i].scenario);
-    free(report->lost);
+    facts_clear(&report->facts);
     stats_clear(&report->stats);
     series_clear(&report->series);
-    *report = (struct report){.state = REPORT_PREPARING};
+    report_init(report);
 }
 
 void report_add(struct report *report, const struct delta *delta)
@@ -32,38 +27,53 @@ void report_add(struct report *report, const struct delta *delta)
     series_add(&report->series, delta);
 }
 
-void report_add_lost(struct report *report, const struct lost_process *lost)
+void report_set_facts(struct report *report, const struct run_facts *facts,
+                      uint64_t elapsed_us)
 {
-    struct lost_process *copy;
+    facts_copy(&report->facts, facts);
+    if (facts->started_wall_s <= 0)
+        return;
+    /* May wrap around: a run may be older than this host is up. */
+    report->started_us = clock_us() - elapsed_us;
+    report->ended_us =
+        run_state_is_over(facts->state) ? report->started_us + elapsed_us : 0;
+}
 
-    report->lost =
-        xrealloc_array(report->lost, report->lost_count + 1, sizeof(*report->lost));
-    copy = &report->lost[report->lost_count++];
-    *copy = *lost;
-    copy->scenario = lost->scenario != NULL ? xstrdup(lost->scenario) : NULL;
+static void copy_series(struct series *into, const struct series *from)
+{
+    *into = *from;
+    into->capacity = from->count;
+    into->rows = xcalloc(from->count, sizeof(*into->rows));
+    if (from->count > 0)
+        memcpy(into->rows, from->rows, from->count * sizeof(*into->rows));
+}
+
+void report_replace(struct report *report, const struct delta *whole,
+                    const struct series *series)
+{
+    stats_clear(&report->stats);
+    stats_init(&report->stats);
+    series_clear(&report->series);
+    if (series == NULL) {
+        report_add(report, whole);
+        return;
+    }
+    stats_merge(&report->stats, &whole->stats);
+    copy_series(&report->series, series);
+}
+
+bool report_counts_agent(const struct fact_agent *agent)
+{
+    const struct stats_totals *const counted = &agent->counted;
+
+    return counted->ok > 0 || counted->failed > 0 || counted->cancelled > 0 ||
+           counted->hits > 0 || counted->unsent > 0;
 }
 
 double report_elapsed_s(const struct report *report)
 {
     const uint64_t until_us = report->ended_us != 0 ? report->ended_us : clock_us();
 
-    if (report->started_us == 0 || until_us < report->started_us)
-        return 0;
-    return (double)(until_us - report->started_us) / US_PER_S;
-}
-
-bool report_is_over(const struct report *report)
-{
-    return report->state >= REPORT_FINISHED;
-}
-
-const char *report_state_word(enum report_state state)
-{
-    static const char *const words[] = {
-        [REPORT_PREPARING] = "preparing", [REPORT_RUNNING] = "running",
-        [REPORT_STOPPING] = "stopping",   [REPORT_FINISHED] = "finished",
-        [REPORT_STOPPED] = "stopped",     [REPORT_FAILED] = "failed",
-    };
-
-    return words[state];
+    return report->started_us != 0 ? (double)(until_us - report->started_us) / US_PER_S
+                                   : 0;
 }

@@ -191,7 +191,9 @@ static void count_recent(struct recent *recent, const struct delta *delta)
     histogram_merge(&recent->latency, latency);
     free(latency);
     recent->hits += totals.hits;
-    recent->came_us = clock_us();
+    if (delta->until_us >
+        delta->from_us) /* else it holds lines, and measured nothing */
+        recent->came_us = clock_us();
     span_us = delta->until_us > recent->from_us ? delta->until_us - recent->from_us : 0;
     if (span_us == 0 || (recent->is_whole && span_us < RECENT_US))
         return;
@@ -209,11 +211,12 @@ static void count_recent(struct recent *recent, const struct delta *delta)
 static double fraction_done(const struct report *report,
                             const struct stats_totals *totals)
 {
-    const double runs = (double)report->max_runs * (double)report->workers;
+    const struct run_facts *const facts = &report->facts;
+    const double runs = (double)facts->max_runs * (double)facts->workers;
     const double done = (double)(totals->ok + totals->failed + totals->cancelled);
     const double by_runs = runs > 0 ? done / runs : 0;
     const double by_time =
-        report->duration_s > 0 ? report_elapsed_s(report) / report->duration_s : 1;
+        facts->duration_s > 0 ? report_elapsed_s(report) / facts->duration_s : 1;
     const double fraction = by_runs > by_time ? by_runs : by_time;
 
     return fraction < 1 ? fraction : 1;
@@ -245,8 +248,24 @@ static void describe_progress(const struct stdout_output *output,
                   words_rate(is_fresh ? recent->rate : 0, rate),
                   (unsigned long long)totals->failed,
                   is_fresh && recent->p95_us > 0 ? p95 : "-");
-    if (report->state == REPORT_STOPPING)
+    if (report->facts.state == RUN_STOPPING)
         buffer_add_text(line, "  stopping");
+}
+
+/* "Preparing on 5 agents (3 are ready)" */
+static void describe_preparation(const struct run_facts *facts, struct buffer *line)
+{
+    const size_t ready = facts_count_agents(facts, AGENT_READY);
+    char agents[WORDS_SIZE];
+
+    if (facts->agent_count == 0) {
+        buffer_add_text(line, "Preparing the test");
+        return;
+    }
+    buffer_printf(line, "Preparing on %s",
+                  words_count(facts->agent_count, "agent", agents));
+    if (ready > 0)
+        buffer_printf(line, " (%zu %s ready)", ready, ready == 1 ? "is" : "are");
 }
 
 static void draw_live_line(struct stdout_output *output, const struct report *report)
@@ -257,8 +276,8 @@ static void draw_live_line(struct stdout_output *output, const struct report *re
     if (output->pending.size > 0)
         return; /* the terminal is behind: it gets a newer one later */
     stats_total(&report->stats, &totals);
-    if (report->state == REPORT_PREPARING) {
-        buffer_add_text(&line, "Preparing the test");
+    if (report->facts.state == RUN_PREPARING) {
+        describe_preparation(&report->facts, &line);
     } else {
         if (!output->single_run)
             add_bar(&line, fraction_done(report, &totals));
@@ -346,7 +365,7 @@ static void tick_stdout(struct output *base, const struct report *report)
 {
     struct stdout_output *const output = (struct stdout_output *)base;
 
-    if (output->fd == -1 || report_is_over(report))
+    if (output->fd == -1 || run_state_is_over(report->facts.state))
         return;
     if (output->live)
         draw_live_line(output, report);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/loop.h"
 #include "base/memory.h"
 #include "base/text.h"
@@ -12,6 +13,7 @@
 
 enum {
     FACT_COLUMN = 13, /* where the values of facts begin */
+    LOST_COLUMN = 2,  /* where a lost agent or process is told of */
     NARROWEST = 20,   /* columns that wrapped text has at least */
     ERRORS_SHOWN = 20,
     STATUSES = 1000,
@@ -85,27 +87,27 @@ static void write_wrapped(const struct summary *summary, const char *text,
 /* --- how it ended, and the facts -------------------------------------------------- */
 
 /* Nothing of a run that ended by itself and well. */
-static void describe_ending(const struct report *report, struct buffer *ending)
+static void describe_ending(const struct run_facts *facts, struct buffer *ending)
 {
-    if (report->state == REPORT_FINISHED)
+    if (facts->state == RUN_FINISHED)
         return;
-    if (!report_is_over(report))
+    if (!run_state_is_over(facts->state))
         buffer_printf(ending, "The run has no end: it is %s",
-                      report_state_word(report->state));
-    else if (report->state == REPORT_STOPPED)
+                      run_state_words[facts->state]);
+    else if (facts->state == RUN_STOPPED)
         buffer_printf(ending, "The run was stopped by %s",
-                      report->interrupted_by != NULL ? report->interrupted_by
-                                                     : "someone");
+                      facts->interrupted_by != NULL ? facts->interrupted_by
+                                                    : "someone");
     else
-        buffer_printf(ending, "The run failed%s%s", report->failure != NULL ? ": " : "",
-                      report->failure != NULL ? report->failure : "");
+        buffer_printf(ending, "The run failed%s%s", facts->failure != NULL ? ": " : "",
+                      facts->failure != NULL ? facts->failure : "");
 }
 
 static void write_ending(const struct summary *summary)
 {
     struct buffer ending = BUFFER_INIT;
 
-    describe_ending(summary->report, &ending);
+    describe_ending(&summary->report->facts, &ending);
     if (ending.size > 0) {
         buffer_add_text(summary->text, summary->colour ? "\033[31m" : "");
         write_wrapped(summary, buffer_text(&ending), 0);
@@ -121,15 +123,32 @@ static void write_fact(const struct summary *summary, const char *name, char *va
     free(value);
 }
 
+/* "5 agents, each 1 process with 100 workers: 500 workers, at most 500 at one time" */
+static char *describe_cluster(const struct report *report)
+{
+    const struct run_facts *const facts = &report->facts;
+    const unsigned long count = facts->agent_count;
+    char agents[WORDS_SIZE], processes[WORDS_SIZE], each[WORDS_SIZE], all[WORDS_SIZE];
+
+    return xasprintf(
+        "%s, %s%s with %s: %s, at most %llu at one time",
+        words_count(count, "agent", agents), count > 1 ? "each " : "",
+        words_count(facts->processes / count, "process", processes),
+        words_count(facts->processes > 0 ? facts->workers / facts->processes : 0,
+                    "worker", each),
+        words_count(facts->workers, "worker", all),
+        (unsigned long long)report->series.workers_max);
+}
+
 static char *describe_load(const struct report *report)
 {
-    char agents[WORDS_SIZE], processes[WORDS_SIZE], workers[WORDS_SIZE];
+    char processes[WORDS_SIZE], workers[WORDS_SIZE];
 
-    words_count(report->agents, "agent", agents);
-    words_count(report->processes, "process", processes);
-    words_count(report->series.workers_max, "worker", workers);
-    return xasprintf("%s%s%s, at most %s at one time", report->agents > 0 ? agents : "",
-                     report->agents > 0 ? ", " : "", processes, workers);
+    if (report->facts.agent_count > 0)
+        return describe_cluster(report);
+    return xasprintf("%s, at most %s at one time",
+                     words_count(report->facts.processes, "process", processes),
+                     words_count(report->series.workers_max, "worker", workers));
 }
 
 static char *describe_requests(const struct summary *summary)
@@ -186,10 +205,10 @@ static void write_facts(const struct summary *summary)
     char lines[WORDS_SIZE];
 
     buffer_add_text(summary->text, "\n");
-    if (report->test != NULL)
-        write_fact(summary, "test", xstrdup(report->test));
-    if (report->run_id != NULL)
-        write_fact(summary, "run", xstrdup(report->run_id));
+    if (report->facts.test != NULL)
+        write_fact(summary, "test", xstrdup(report->facts.test));
+    if (report->facts.run_id != NULL)
+        write_fact(summary, "run", xstrdup(report->facts.run_id));
     write_fact(summary, "duration", xasprintf("%.1f s", summary->elapsed_s));
     write_fact(summary, "load", describe_load(report));
     write_fact(summary, "requests", describe_requests(summary));
@@ -202,27 +221,76 @@ static void write_facts(const struct summary *summary)
                              words_count(report->stats.lines_dropped, "line", lines)));
 }
 
+/* --- what was lost ---------------------------------------------------------------- */
+
+/* "agent-3 on host7, after 12.3 s: 120 hits, 118 ok, 2 failed are counted" */
+static void describe_lost_agent(const struct fact_agent *agent, struct buffer *text)
+{
+    const struct stats_totals *const counted = &agent->counted;
+    char hits[WORDS_SIZE];
+
+    buffer_printf(text, "%s on %s, after %.1f s: ", agent->name, agent->host,
+                  (double)agent->lost_at_us / US_PER_S);
+    if (!report_counts_agent(agent)) {
+        buffer_add_text(text, "nothing of it is counted");
+        return;
+    }
+    buffer_printf(text, "of it, %s, %llu ok and %llu failed",
+                  words_count(counted->hits, "hit", hits),
+                  (unsigned long long)counted->ok, (unsigned long long)counted->failed);
+    if (counted->cancelled > 0)
+        buffer_printf(text, ", %llu cancelled", (unsigned long long)counted->cancelled);
+    buffer_add_text(text, " are counted");
+}
+
+static void write_lost_agents(const struct summary *summary)
+{
+    const struct run_facts *const facts = &summary->report->facts;
+    struct buffer text = BUFFER_INIT;
+
+    if (facts_count_agents(facts, AGENT_LOST) > 0)
+        write_heading(summary, "Lost agents");
+    for (size_t i = 0; i < facts->agent_count; i++) {
+        if (facts->agents[i].state != AGENT_LOST)
+            continue;
+        buffer_reset(&text);
+        describe_lost_agent(&facts->agents[i], &text);
+        buffer_add_text(summary->text, "  ");
+        write_wrapped(summary, buffer_text(&text), LOST_COLUMN);
+    }
+    buffer_clear(&text);
+}
+
+static void describe_lost_process(const struct run_facts *facts,
+                                  const struct fact_process *lost, struct buffer *text)
+{
+    buffer_printf(text, "process %u ", lost->index);
+    if (lost->agent < facts->agent_count)
+        buffer_printf(text, "of %s ", facts->agents[lost->agent].name);
+    if (lost->stuck)
+        buffer_add_text(text, "did not answer any more and was killed");
+    else if (lost->signal != 0)
+        buffer_printf(text, "was killed by %s", signal_name(lost->signal));
+    else
+        buffer_printf(text, "exited with status %d", lost->status);
+    if (lost->scenario != NULL)
+        buffer_printf(text, ", in scenario %s", lost->scenario);
+}
+
 static void write_lost_processes(const struct summary *summary)
 {
-    const struct report *const report = summary->report;
+    const struct run_facts *const facts = &summary->report->facts;
+    struct buffer text = BUFFER_INIT;
 
-    if (report->lost_count == 0)
-        return;
-    write_heading(summary, "Lost processes");
-    for (size_t i = 0; i < report->lost_count; i++) {
-        const struct lost_process *const lost = &report->lost[i];
-
-        buffer_printf(summary->text, "  process %u ", lost->index);
-        if (lost->stuck)
-            buffer_add_text(summary->text, "did not answer any more and was killed");
-        else if (lost->signal != 0)
-            buffer_printf(summary->text, "was killed by %s", signal_name(lost->signal));
-        else
-            buffer_printf(summary->text, "exited with status %d", lost->status);
-        if (lost->scenario != NULL)
-            buffer_printf(summary->text, ", in scenario %s", lost->scenario);
-        buffer_add_text(summary->text, "\n");
+    if (facts->lost_count > 0)
+        write_heading(summary, "Lost processes");
+    for (size_t i = 0; i < facts->lost_count; i++) {
+        buffer_reset(&text);
+        describe_lost_process(facts, &facts->lost[i], &text);
+        buffer_add_text(summary->text, "  ");
+        write_wrapped(summary, buffer_text(&text), LOST_COLUMN);
     }
+    buffer_clear(&text);
 }
 
 /* --- tables ----------------------------------------------------------------------- */
@@ -467,9 +535,9 @@ void summary_write(const struct report *report, size_t width, bool colour,
                    struct buffer *text)
 {
     static void (*const parts[])(const struct summary *summary) = {
-        write_verdict,  write_ending,    write_facts,    write_lost_processes,
-        write_requests, write_scenarios, write_statuses, write_phases,
-        write_counters, write_errors,
+        write_verdict,        write_ending,   write_facts,     write_lost_agents,
+        write_lost_processes, write_requests, write_scenarios, write_statuses,
+        write_phases,         write_counters, write_errors,
     };
     struct summary summary = {
         .report = report,

@@ -1,45 +1,28 @@
 /* runner/main.c - the command a person types. */
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/random.h>
-#include <time.h>
-#include <unistd.h>
 
-#include "base/log.h"
+#include "base/endpoint.h"
 #include "base/memory.h"
-#include "base/text.h"
+#include "base/program.h"
 #include "engine/slave.h"
 #include "job/job.h"
 #include "outputs/output.h"
-#include "runner/display.h"
-#include "runner/local.h"
-#include "scenario/host.h"
+#include "runner/client.h"
+#include "runner/commands.h"
+#include "runner/launch.h"
+#include "runner/options.h"
 
-enum { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2, WIDEST_HELP = 100 };
+/* All that the command line says. */
+struct command_line {
+    struct job job;
+    struct runner_options options;
+    struct output_options outputs;
+    enum runner_command command;
+};
 
-static int complain(int status, const struct error *err)
-{
-    char clean[ERROR_SIZE]; /* it may quote what a stranger wrote */
-
-    text_clean(clean, sizeof(clean), err->message, strlen(err->message));
-    fprintf(stderr, "molotov-runner: %s\n", clean);
-    return status;
-}
-
-/* --- help --------------------------------------------------------------------------------- */
-
-static size_t help_width(void)
-{
-    struct winsize size;
-
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == -1 || size.ws_col < 40)
-        return 80;
-    return size.ws_col < WIDEST_HELP ? size.ws_col : WIDEST_HELP;
-}
+/* --- help --------------------------------------------------------------------------- */
 
 static int show_help(const struct option_table *tables, size_t count)
 {
@@ -48,147 +31,125 @@ static int show_help(const struct option_table *tables, size_t count)
 
     buffer_add_text(&help,
                     "Usage: molotov-runner [OPTION...] [TEST]\n"
+                    "       molotov-runner --agents N [OPTION...] [TEST]\n"
+                    "       molotov-runner --attach [RUN] | --stop RUN | --list-runs | "
+                    "--ping-broker\n"
                     "\n"
                     "Runs a load test: many virtual users at once, each running the "
-                    "test's scenarios.\n");
-    options_help(tables, count, help_width(), &help);
+                    "test's scenarios.\n"
+                    "Here, or on agents, each of which runs all of it.\n");
+    options_help(tables, count, program_help_width(), &help);
     buffer_add_text(&help, "\n");
     output_help(&help);
-    buffer_add_text(&help,
-                    "\n"
-                    "Ctrl-C ends a test: what runs is finished; a second one cuts "
-                    "it.\n"
-                    "Exit status: 0; 1 where the test could not run or broke, or "
-                    "reached --fail; 2 for\n"
-                    "wrong usage.\n");
+    buffer_add_text(
+        &help, "\n"
+               "Ctrl-C ends a test: what runs is finished; a second one cuts it. Of "
+               "a test on\n"
+               "agents, it asks whether to stop it or to leave it alone.\n"
+               "Exit status: 0; 1 where the test could not run or broke, or "
+               "reached --fail; 2 for\n"
+               "wrong usage.\n");
     rc = fputs(buffer_text(&help), stdout) == EOF || fflush(stdout) == EOF;
     buffer_clear(&help);
-    return rc ? STATUS_FAILED : STATUS_OK;
+    return rc ? PROGRAM_FAILED : PROGRAM_OK;
 }
 
-/* --- the job ------------------------------------------------------------------------------- */
+/* --- what is asked for -------------------------------------------------------------- */
 
-/* "20261121-042519-7f3a9c01": when, and something that no other run of then has. */
-static char *make_run_id(void)
+/* Where the broker is, for all commands but RUN_HERE. */
+static int find_frontend(const struct runner_options *options,
+                         struct frontend *ret_frontend, struct error *err)
 {
-    const time_t now = time(NULL);
-    struct tm parts;
-    char when[32];
-    unsigned chance = (unsigned)getpid();
-
-    if (getrandom(&chance, sizeof(chance), 0) == -1)
-        chance = (unsigned)getpid();
-    gmtime_r(&now, &parts);
-    strftime(when, sizeof(when), "%Y%m%d-%H%M%S", &parts);
-    return xasprintf("%s-%08x", when, chance);
-}
-
-static int check_test(const struct job *job, struct error *err)
-{
-    if (host_find(job->test, err) == NULL)
-        return -1;
-    if (!job_test_is_url(job->test) && access(job->test, R_OK) == -1)
-        return error_errno(err, "cannot read the test '%s'", job->test);
+    ret_frontend->is_given = runner_options_name_broker(options);
+    if (options->broker == NULL)
+        return endpoint_default("frontend", &ret_frontend->endpoint, err);
+    ret_frontend->endpoint = xstrdup(options->broker);
     return 0;
 }
 
-/* What the figures say about success: see "exit status" in the design. */
-static int judge(const struct job *job, const struct report *report)
+static int ask_broker(struct command_line *line, const struct frontend *frontend)
 {
-    struct stats_totals totals;
+    const struct launch launch = {
+        .job = &line->job, .options = &line->options, .frontend = frontend};
 
-    stats_total(&report->stats, &totals);
-    if (report->state == REPORT_FAILED)
-        return STATUS_FAILED;
-    if (job->fail >= 0 && totals.failed >= (uint64_t)job->fail)
-        return STATUS_FAILED;
-    return STATUS_OK;
+    switch (line->command) {
+    case ATTACH:
+        return launch_attached(&launch);
+    case LIST_RUNS:
+        return command_list_runs(frontend);
+    case STOP_RUN:
+        return command_stop(frontend, line->options.stop);
+    case PING_BROKER:
+        return command_ping(frontend);
+    default:
+        return launch_on_cluster(&launch);
+    }
 }
 
-static int run_test(struct job *job)
+static int run_command(struct command_line *line)
 {
-    const struct host_type *host;
-    struct display display = {.outputs = NULL};
-    struct report report;
+    struct frontend frontend = {.endpoint = NULL};
     struct error err;
-    int status, rc;
+    int status;
 
-    if (check_test(job, &err) == -1)
-        return complain(STATUS_FAILED, &err);
-    host = host_find(job->test, &err);
-    if (host->prepare != NULL && host->prepare(job, &err) == -1)
-        return complain(STATUS_FAILED, &err);
-    if (display_open(&display, job, &err) == -1)
-        return complain(STATUS_FAILED, &err);
-    free(job->run_id);
-    job->run_id = make_run_id();
-    report_init(&report);
-    rc = local_run(job, &display, &report, &err);
-    status = rc == 0 ? judge(job, &report) : STATUS_FAILED;
-    if (display_close(&display, rc == 0 ? &report : NULL) == -1)
-        status = STATUS_FAILED;
-    if (rc == -1)
-        complain(status, &err);
-    else if (job->quiet && report.failure != NULL)
-        fprintf(stderr, "molotov-runner: the run failed: %s\n", report.failure);
-    report_clear(&report);
+    if (line->command == RUN_HERE)
+        return launch_here(&(struct launch){.job = &line->job});
+    if (find_frontend(&line->options, &frontend, &err) == -1)
+        return program_complain(PROGRAM_FAILED, &err);
+    status = ask_broker(line, &frontend);
+    free(frontend.endpoint);
     return status;
 }
 
-static int run_command(struct job *job, struct output_options *output_options, int argc,
-                       char **argv)
+/* Checks what was parsed: 0; or -1. */
+static int settle(struct command_line *line, const struct text_list *given,
+                  struct error *err)
 {
+    if (runner_options_settle(&line->options, &line->job, given, &line->command, err) ==
+            -1 ||
+        job_check(&line->job, given, err) == -1)
+        return -1;
+    return output_options_apply(&line->outputs, &line->job, err);
+}
+
+static int read_command(struct command_line *line, int argc, char **argv)
+{
+    struct job *const job = &line->job;
     const struct option_table tables[] = {job_options(job),
-                                          output_options_table(output_options)};
+                                          runner_options_table(&line->options),
+                                          output_options_table(&line->outputs)};
     struct text_list given = {.items = NULL};
     struct error err;
     int rc = options_parse(tables, ARRAY_SIZE(tables), argc, argv, &given, &err);
 
-    if (rc == 0 && !job->help && !job->version &&
-        (job_check(job, &given, &err) == -1 ||
-         output_options_apply(output_options, job, &err) == -1))
-        rc = -1;
+    if (rc == 0 && !job->help && !job->version)
+        rc = settle(line, &given, &err);
     text_list_clear(&given);
     if (job->help)
         return show_help(tables, ARRAY_SIZE(tables));
-    if (rc == -1) {
-        complain(STATUS_USAGE, &err);
-        fputs("Try 'molotov-runner --help'.\n", stderr);
-        return STATUS_USAGE;
-    }
+    if (rc == -1)
+        return program_complain(PROGRAM_USAGE, &err);
     if (job->version) {
         puts(MOLOTOV_VERSION);
-        return STATUS_OK;
+        return PROGRAM_OK;
     }
-    return run_test(job);
-}
-
-/* A descriptor we open must never take the number of one that is expected to be there. */
-static void ensure_standard_descriptors(void)
-{
-    int fd;
-
-    do {
-        fd = open("/dev/null", O_RDWR);
-    } while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd > STDERR_FILENO)
-        close(fd);
+    return run_command(line);
 }
 
 int main(int argc, char **argv)
 {
-    struct job job;
-    struct output_options output_options;
+    struct command_line line = {.command = RUN_HERE};
     int status;
 
     if (argc == 2 && strcmp(argv[1], "--slave") == 0)
         return slave_main();
-    ensure_standard_descriptors();
-    signal(SIGPIPE, SIG_IGN);
-    job_init(&job);
-    output_options_init(&output_options);
-    status = run_command(&job, &output_options, argc, argv);
-    output_options_clear(&output_options);
-    job_clear(&job);
+    program_open("molotov-runner");
+    job_init(&line.job);
+    runner_options_init(&line.options);
+    output_options_init(&line.outputs);
+    status = read_command(&line, argc, argv);
+    output_options_clear(&line.outputs);
+    runner_options_clear(&line.options);
+    job_clear(&line.job);
     return status;
 }

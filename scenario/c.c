@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "scenario/c_build.h"
+#include "scenario/c_stamp.h"
 
 mlt_session *c_current;
 struct c_test *c_loading;
@@ -439,7 +440,7 @@ static int c_prepare(struct job *job, struct error *err)
     char *object = NULL;
 
     if (is_source(job->test)) {
-        if (c_build(job->test, &object, err) == -1)
+        if (c_build(job->test, C_SAID_SHOWN, &object, err) == -1)
             return -1;
     } else {
         object = realpath(job->test, NULL);
@@ -449,6 +450,45 @@ static int c_prepare(struct job *job, struct error *err)
     free(job->object);
     job->object = object;
     return c_check_stamp(object, err);
+}
+
+static int c_list_files(const struct job *job, struct text_list *ret_files,
+                        struct error *err)
+{
+    if (is_source(job->test))
+        return c_build_files(job->test, ret_files, err);
+    text_list_add(ret_files, job->test);
+    return 0;
+}
+
+/* Compiles the test on this host, since the object that came along is none, or does not
+ * fit because of `misfit`. */
+static int build_here(const struct job *job, const struct error *misfit,
+                      char **ret_object, struct error *err)
+{
+    if (c_build(job->test, C_SAID_IN_ERROR, ret_object, err) == 0)
+        return c_check_stamp(*ret_object, err);
+    if (job->object != NULL)
+        error_prefix(err, "it must be compiled here, since %s", misfit->message);
+    return -1;
+}
+
+/* The object to load: the job's, or the test itself where it is one; else it is made. The
+ * caller frees it, also where this fails. */
+static int find_object(const struct job *job, char **ret_object, struct error *err)
+{
+    const bool source = is_source(job->test);
+    const char *const given = job->object != NULL || source ? job->object : job->test;
+    struct error misfit = {.message = ""};
+
+    if (given == NULL || c_check_stamp(given, &misfit) == -1)
+        return source ? build_here(job, &misfit, ret_object, err)
+                      : error_set(err, "%s", misfit.message);
+    *ret_object =
+        realpath(given, NULL); /* a name alone would be looked for elsewhere */
+    if (*ret_object == NULL)
+        return error_errno(err, "cannot read '%s'", given);
+    return 0;
 }
 
 static void find_fixtures(const struct c_test *c_test, struct test *test)
@@ -475,6 +515,8 @@ static void set_args(struct c_test *c_test, const struct job *job)
         .max_runs = job->max_runs,
         .verbose = job->verbose,
         .process = -1,
+        .agent = job->agent_index,
+        .agents = job->agent_count,
     };
 }
 
@@ -493,18 +535,15 @@ static void c_unload(struct test *test)
 static int c_load(const struct job *job, struct test *test, struct error *err)
 {
     struct c_test *const c_test = xcalloc(1, sizeof(*c_test));
+    char *object = NULL;
 
     test->data = c_test;
     c_test->test = test;
     set_args(c_test, job);
-    if (job->object == NULL) {
-        error_set(err, "there is no compiled object");
-        goto fail;
-    }
-    if (c_check_stamp(job->object, err) == -1)
+    if (find_object(job, &object, err) == -1)
         goto fail;
     c_loading = c_test;
-    c_test->library = dlopen(job->object, RTLD_NOW | RTLD_LOCAL);
+    c_test->library = dlopen(object, RTLD_NOW | RTLD_LOCAL);
     c_loading = NULL;
     if (c_test->library == NULL) {
         error_set(err, "cannot load it: %s", dlerror());
@@ -515,8 +554,10 @@ static int c_load(const struct job *job, struct test *test, struct error *err)
         goto fail;
     }
     find_fixtures(c_test, test);
+    free(object);
     return 0;
 fail:
+    free(object);
     c_unload(test);
     return -1;
 }
@@ -526,6 +567,7 @@ const struct host_type host_c = {
     .help = "a C file (FILE.c) or a compiled one (FILE.so)",
     .takes = c_takes,
     .prepare = c_prepare,
+    .list_files = c_list_files,
     .load = c_load,
     .unload = c_unload,
     .run_global = c_run_global,

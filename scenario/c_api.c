@@ -466,6 +466,12 @@ long mlt_process_index(const mlt_session *session)
     return session->worker->crew->process;
 }
 
+long mlt_agent_index(const mlt_session *session)
+{
+    check_session(session, "mlt_agent_index");
+    return session->worker->crew->job->agent_index;
+}
+
 /* --- in SETUP() ------------------------------------------------------------------------------ */
 
 static char *format_text(const char *format, va_list args)

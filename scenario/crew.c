@@ -135,13 +135,16 @@ void crew_line(struct crew *crew, enum line_kind kind, long worker, const char *
                ...)
 {
     char text[LINE_TEXT_MAX * 2];
+    char mark[JOB_MARK_SIZE];
     int length = 0;
     va_list args;
 
     if (kind == LINE_ACTIVITY && !crew->job->console && crew->job->verbose == 0)
         return; /* nobody watches: not even formatted */
+    length += snprintf(text, sizeof(text), "%s", job_agent_mark(crew->job, mark));
     if (crew->process >= 0 && job_process_count(crew->job) > 1)
-        length += snprintf(text, sizeof(text), "[P:%ld] ", crew->process);
+        length += snprintf(text + length, sizeof(text) - (size_t)length, "[P:%ld] ",
+                           crew->process);
     if (worker >= 0)
         length +=
             snprintf(text + length, sizeof(text) - (size_t)length, "[W:%ld] ", worker);

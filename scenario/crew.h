@@ -65,8 +65,8 @@ bool crew_is_done(
     const struct crew *crew); /* stopping, or all started; and all ended */
 size_t crew_running(const struct crew *crew);
 
-/* A line for the person who watches: "[P:1] [W:3] text" for worker 3 of process 1; a
- * negative worker is none. */
+/* A line for the person who watches: "[A:0] [P:1] [W:3] text" for worker 3 of process 1
+ * on agent 0 of a run that has agents; a negative worker is none. */
 void crew_line(struct crew *crew, enum line_kind kind, long worker, const char *format,
                ...) __attribute__((format(printf, 4, 5)));
 

@@ -28,7 +28,14 @@ struct host_type {
      * stderr as it is. */
     int (*prepare)(struct job *job, struct error *err);
 
-    /* In the slave: fills in scenarios, fixtures and data. On -1 nothing is left. */
+    /* In the runner: adds the local files that the test consists of, the first one being
+     * job->test, as they are named from the working directory: an agent gets copies. As
+     * in prepare(), a tool may write to stderr. NULL: the test is no file. */
+    int (*list_files)(const struct job *job, struct text_list *ret_files,
+                      struct error *err);
+
+    /* In the slave: fills in scenarios, fixtures and data; where job->object is not
+     * there or does not fit this host, it is made here. On -1 nothing is left. */
     int (*load)(const struct job *job, struct test *test, struct error *err);
     void (*unload)(struct test *test); /* NULL: nothing to do */
 
