@@ -33,15 +33,18 @@ test: ## build with and without sanitizers, and run all tests
 	FUZZ_SECONDS=$(FUZZ_SECONDS) \
 	    ctest --test-dir build -j $(JOBS) --output-on-failure --no-tests=error
 
-soak: ## the tests that take long: exactness ten times, and SOAK_SECONDS without growth
+soak: ## the tests that take long: exactness ten times, faults, and SOAK_SECONDS without growth
 	conf/install-dependencies build test
 	cmake --preset ci
 	cmake --build build/ci
-	SOAK_SECONDS=$(SOAK_SECONDS) MOLOTOV_RUNNER=build/ci/runner/molotov-runner \
-	    /usr/bin/python3 -B tests/soak/test_soak.py -v
+	for test in test_soak test_cluster_soak; do \
+	    SOAK_SECONDS=$(SOAK_SECONDS) MOLOTOV_RUNNER=build/ci/bin/molotov-runner \
+	        /usr/bin/python3 -B tests/soak/$$test.py -v || exit 1; \
+	done
 
 bench: build ## compare with wrk, h2load, hey and a bare libcurl loop
 	conf/install-dependencies bench
+	cmake --build build/release --target curl_loop agents
 	bench/run
 
 install: build ## install below PREFIX (and DESTDIR in front of it)

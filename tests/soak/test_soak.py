@@ -42,34 +42,43 @@ class Exactness(NginxTest):
                 print(f"turn {turn + 1}: {len(log)} requests logged, all counted", flush=True)
 
 
-class Growth(NginxTest):
+class GrowthTest:
+    """After a fifth of a run, neither memory nor descriptors grow: the highest of the
+    last fifth is at most 5 % and 2 MiB above the highest of the second."""
+
+    def watch(self, running, pids):
+        """What these processes have, until the runner ends."""
+        samples = []
+        while running.process.poll() is None:
+            samples.append([(resident_kib(pid), descriptors(pid)) for pid in pids])
+            time.sleep(SECONDS / 100)  # the distance of the samples: nothing waits for it
+        return [sample for sample in samples if all(memory for memory, _ in sample)]
+
+    def assert_no_growth(self, names, samples):
+        fifth = len(samples) // 5
+        self.assertGreater(fifth, 4, "enough samples")
+        early, late = samples[fifth : 2 * fifth], samples[-fifth:]
+        for index, name in enumerate(names):
+            memory = [max(sample[index][0] for sample in part) for part in (early, late)]
+            files = [max(sample[index][1] for sample in part) for part in (early, late)]
+            print(f"{name}: {memory[0]} KiB, later {memory[1]} KiB", flush=True)
+            self.assertLessEqual(memory[1], memory[0] * 1.05 + 2048, f"memory of {name}")
+            self.assertLessEqual(files[1], files[0], f"descriptors of {name}")
+
+
+class Growth(NginxTest, GrowthTest):
     def test_no_growth(self):
-        """After a fifth of the run, neither memory nor descriptors grow: the highest of
-        the last fifth is at most 5 % and 2 MiB above the highest of the second."""
         running = self.start(
             "-p", 2, "-w", 100, "-d", SECONDS, "--server-url", self.nginx.url, scenario=SCENARIO
         )
         wait_until(lambda: self.nginx.lines() > 1000 or running.process.poll(), "requests")
         pids = [running.process.pid, *running.slaves()]
         self.assertEqual(len(pids), 4, "runner, slave and two processes")
-        samples = []
-        while running.process.poll() is None:
-            samples.append([(resident_kib(pid), descriptors(pid)) for pid in pids])
-            time.sleep(SECONDS / 100)  # the distance of the samples: nothing waits for it
+        samples = self.watch(running, pids)
         run = self.finish(running)
         self.assert_status(run, 0)
         self.assertEqual(run.totals["hits"], self.nginx.count(), run)
-        samples = [sample for sample in samples if all(memory for memory, _ in sample)]
-        fifth = len(samples) // 5
-        self.assertGreater(fifth, 4, "enough samples")
-        for index, pid in enumerate(pids):
-            early = samples[fifth : 2 * fifth]
-            late = samples[-fifth:]
-            memory = [max(sample[index][0] for sample in part) for part in (early, late)]
-            files = [max(sample[index][1] for sample in part) for part in (early, late)]
-            print(f"process {pid}: {memory[0]} KiB, later {memory[1]} KiB", flush=True)
-            self.assertLessEqual(memory[1], memory[0] * 1.05 + 2048, f"memory of {pid}")
-            self.assertLessEqual(files[1], files[0], f"descriptors of {pid}")
+        self.assert_no_growth([f"process {pid}" for pid in pids], samples)
 
 
 if __name__ == "__main__":

@@ -7,16 +7,21 @@ Nothing here waits for a time: it waits for a condition, and gives up at PATIENC
 import collections
 import contextlib
 import ctypes
+import fcntl
 import glob
 import json
 import os
+import pty
 import re
+import select
 import shutil
 import signal
 import socket
 import ssl
 import subprocess
 import tempfile
+import termios
+import threading
 import time
 import unittest
 import urllib.parse
@@ -24,7 +29,7 @@ import uuid
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 RUNNER = os.path.abspath(
-    os.environ.get("MOLOTOV_RUNNER", os.path.join(ROOT, "build/ci/runner/molotov-runner"))
+    os.environ.get("MOLOTOV_RUNNER", os.path.join(ROOT, "build/ci/bin/molotov-runner"))
 )
 SANITIZED = bool(os.environ.get("MOLOTOV_SANITIZED"))
 NGINX = "/usr/sbin/nginx"
@@ -48,6 +53,12 @@ def wait_until(condition, what, patience_s=PATIENCE_S):
 def dies_with_its_parent():
     """Runs in the child before exec: PR_SET_PDEATHSIG, so a killed test leaves nothing."""
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
+def read_text(path):
+    """What is in a file that somebody may be writing to."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read()
 
 
 def read_json(path):
@@ -147,10 +158,46 @@ class Run:
         )
 
 
+class Terminal:
+    """A terminal with a program on it: what that writes goes to a file, and a person's
+    fingers are type()."""
+
+    def __init__(self, output_path):
+        self.main, self.program_side = pty.openpty()
+        self.output = open(output_path, "wb", buffering=0)
+        self.leaving = threading.Event()
+        self.reader = threading.Thread(target=self.copy, daemon=True)
+
+    def take_controlling(self):
+        """Runs in the child before exec, as the leader of a session of its own."""
+        fcntl.ioctl(self.program_side, termios.TIOCSCTTY, 0)
+
+    def begin(self):
+        """Once the program has its side: from now on the file grows."""
+        os.close(self.program_side)
+        self.reader.start()
+
+    def copy(self):
+        with contextlib.suppress(OSError):  # the last writer is gone
+            while not self.leaving.is_set():
+                if select.select([self.main], [], [], 0.05)[0]:
+                    self.output.write(os.read(self.main, 65536))
+        os.close(self.main)
+        self.output.close()
+
+    def type(self, text):
+        os.write(self.main, text.encode())
+
+    def hang_up(self):
+        """Closes the window: the kernel sends SIGHUP to the program."""
+        self.leaving.set()
+        self.reader.join()
+
+
 class Running:
     """The program while it runs; wait() gives the Run."""
 
-    def __init__(self, command, directory, env, mark, json_path):
+    def __init__(self, command, directory, env, mark, json_path, terminal=False):
         self.command = command
         self.directory = directory
         self.mark = mark
@@ -159,20 +206,31 @@ class Running:
             open(os.path.join(directory, name), "w+", encoding="utf-8", errors="replace")
             for name in ("stdout", "stderr")
         ]
+        self.terminal = Terminal(self.outputs[0].name) if terminal else None
+        side = self.terminal.program_side if terminal else None
         self.process = subprocess.Popen(
             command,
             cwd=directory,
             env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=self.outputs[0],
-            stderr=self.outputs[1],
+            stdin=side if terminal else subprocess.DEVNULL,
+            stdout=side if terminal else self.outputs[0],
+            stderr=side if terminal else self.outputs[1],
             start_new_session=True,
-            preexec_fn=dies_with_its_parent,
+            preexec_fn=self.before_exec,
         )
+        if terminal:
+            self.terminal.begin()
+
+    def before_exec(self):
+        dies_with_its_parent()
+        if self.terminal is not None:
+            self.terminal.take_controlling()
 
     def stdout_so_far(self):
-        with open(self.outputs[0].name, encoding="utf-8", errors="replace") as file:
-            return file.read()
+        return read_text(self.outputs[0].name)
+
+    def stderr_so_far(self):
+        return read_text(self.outputs[1].name)
 
     def signal(self, number):
         """Sends a signal to the runner and waits until it was taken."""
@@ -197,6 +255,8 @@ class Running:
             raise AssertionError(
                 f"did not end within {timeout_s:g} s; ran: {left}\n{self.result(None)}"
             ) from None
+        if self.terminal is not None:
+            self.terminal.reader.join(PATIENCE_S)  # until all is in the file
         return self.result(status)
 
     def result(self, status):
@@ -221,6 +281,8 @@ class Running:
 
     def close(self):
         self.kill()
+        if self.terminal is not None:
+            self.terminal.hang_up()
         for file in self.outputs:
             file.close()
 
@@ -273,10 +335,13 @@ class SystemTest(unittest.TestCase):
         env.update(extra or {})
         return env
 
-    def start(self, *args, scenario=None, env=None, through=()):
+    def start(
+        self, *args, scenario=None, env=None, through=(), terminal=False, outputs=True
+    ):
         """Starts the program. `scenario`: the text of a C file to run, which gets
         PREAMBLE in front. Results go to stdout and to a JSON document, unless `args`
-        names outputs itself. `through`: a command in front of it."""
+        names outputs itself, or `outputs` is False. `through`: a command in front of it.
+        `terminal`: it has one, and all that it writes is in its stdout."""
         args = [str(arg) for arg in args]
         directory = self.path(f"run-{len(self.runs)}")
         os.mkdir(directory)
@@ -286,11 +351,16 @@ class SystemTest(unittest.TestCase):
                 file.write(PREAMBLE + scenario)
             args.insert(0, "loadtest.c")
         json_path = os.path.join(directory, "result.json")
-        if not any(arg.startswith("--output") for arg in args):
+        if outputs and not any(arg.startswith("--output") for arg in args):
             args += ["--output", "stdout", "--output", "json"]
             args += ["--output-json-filename", json_path]
         running = Running(
-            [*through, RUNNER, *args], directory, self.environment(env), self.mark, json_path
+            [*through, RUNNER, *args],
+            directory,
+            self.environment(env),
+            self.mark,
+            json_path,
+            terminal,
         )
         self.runs.append(running)
         return running
@@ -306,6 +376,9 @@ class SystemTest(unittest.TestCase):
         return result
 
     def assert_nothing_left(self, result):
+        """What was killed last may take a moment to be gone."""
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: not marked_processes(self.mark), "its processes", 5)
         left = marked_processes(self.mark)
         self.assertEqual(left, {}, f"left running after its end\n{result}")
 
@@ -363,7 +436,7 @@ events {{ worker_connections 12000; }}
 http {{
     log_format witness '$request_method $request_uri $status $connection '
                        '$bytes_sent $request_length.$content_length '
-                       '$server_protocol "$http_x_test"';
+                       '$server_protocol $msec "$http_x_test"';
     access_log {directory}/access.log witness;
     client_body_temp_path {directory}/tmp;
     proxy_temp_path {directory}/tmp;
@@ -421,15 +494,15 @@ SEEN = {
 LARGE_JSON = '{"result": "OK", "fill": "' + "molotov " * 8000 + '"}'
 
 Logged = collections.namedtuple(
-    "Logged", "method target status connection bytes_out bytes_in protocol test"
+    "Logged", "method target status connection bytes_out bytes_in protocol ended_s test"
 )
 
 
-def listening_socket():
+def listening_socket(host="127.0.0.1"):
     """A socket that already listens on a free port of loopback, to be inherited."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind(("127.0.0.1", 0))
+    sock.bind((host, 0))
     sock.listen(4096)
     sock.set_inheritable(True)
     return sock
@@ -441,9 +514,14 @@ class Nginx:
     The test makes the listening sockets and nginx inherits them (as it does when one
     nginx replaces another), so no port is ever taken by somebody else in between."""
 
-    def __init__(self, directory, tls=False, http2=False, more="", certificate=None):
+    def __init__(
+        self, directory, tls=False, http2=False, more="", certificate=None, sockets=()
+    ):
+        """`sockets`: more of them to listen on, such as those of another network
+        namespace; they are closed here."""
         self.directory = directory
         os.makedirs(os.path.join(directory, "tmp"))
+        more_sockets = sockets
         sockets = [listening_socket() for _ in range(2 if tls else 1)]
         self.ports = [sock.getsockname()[1] for sock in sockets]
         listen = [f"listen 127.0.0.1:{self.ports[0]};"]
@@ -454,6 +532,10 @@ class Nginx:
                 f"ssl_certificate {certificate.certificate};",
                 f"ssl_certificate_key {certificate.key};",
             ]
+        for sock in more_sockets:
+            host, port = sock.getsockname()
+            listen.append(f"listen {host}:{port};")
+            sockets.append(sock)
         self.certificate = certificate
         self.url = f"http://127.0.0.1:{self.ports[0]}"
         self.tls_url = f"https://localhost:{self.ports[1]}" if tls else None
@@ -556,11 +638,19 @@ class Nginx:
 
 def parse_log_line(line):
     head, test, _ = line.rsplit('"', 2)
-    method, target, status, connection, bytes_out, lengths, protocol = head.split()
+    method, target, status, connection, bytes_out, lengths, protocol, ended_s = head.split()
     # Our answers need no body, so nginx drops it, and does not count what it drops.
     bytes_in = sum(int(length) for length in lengths.split(".") if length not in ("", "-"))
     return Logged(
-        method, target, int(status), int(connection), int(bytes_out), bytes_in, protocol, test
+        method,
+        target,
+        int(status),
+        int(connection),
+        int(bytes_out),
+        bytes_in,
+        protocol,
+        float(ended_s),
+        test,
     )
 
 

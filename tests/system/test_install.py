@@ -50,7 +50,7 @@ class Install(NginxTest):
     def test_only_the_scenario_interface_is_exported(self):
         """Programs export exactly the mlt_* names."""
         symbols = subprocess.run(
-            ["nm", "-D", "--defined-only", os.path.join(BUILD, "runner/molotov-runner")],
+            ["nm", "-D", "--defined-only", os.path.join(BUILD, "bin/molotov-runner")],
             check=True,
             capture_output=True,
             text=True,

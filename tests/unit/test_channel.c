@@ -486,6 +486,41 @@ static void test_freed_in_on_close(void **state)
     }
 }
 
+/* For each message that is handled another comes. */
+static void send_another(struct channel *channel, enum proto_message message,
+                         const msgpack_object *map)
+{
+    struct link *const link = channel->data;
+    struct buffer frame = BUFFER_INIT;
+
+    (void)message;
+    (void)map;
+    add_frame(&frame, ++link->side.messages, 40);
+    write_all(link->peer, frame.data, frame.size);
+    buffer_clear(&frame);
+}
+
+/* Whoever writes without end, and has the end of a child that died, holds nobody. */
+static void test_drain_ends(void **state)
+{
+    struct buffer frames = BUFFER_INIT;
+    struct link link;
+
+    (void)state;
+    link_open(&link);
+    link.side.channel.on_message = send_another;
+    link.side.channel.data = &link;
+    for (size_t k = 1; k <= 100; k++)
+        add_frame(&frames, k, 40);
+    write_all(link.peer, frames.data, frames.size);
+    channel_drain(&link.side.channel);
+    assert_true(link.side.messages >=
+                100); /* all that had come, and few of the others */
+    assert_true(link.side.messages <= 100 * 3);
+    buffer_clear(&frames);
+    link_close(&link);
+}
+
 /* A child that died had sent its last figures; it never read what we sent. */
 static void test_drain_after_the_peer_died(void **state)
 {
@@ -632,6 +667,7 @@ int main(void)
         cmocka_unit_test(test_close_is_not_told),
         cmocka_unit_test(test_close_in_on_message),
         cmocka_unit_test(test_freed_in_on_close),
+        cmocka_unit_test(test_drain_ends),
         cmocka_unit_test(test_drain_after_the_peer_died),
         cmocka_unit_test(test_drain_does_not_wait),
         cmocka_unit_test(test_flush_of_nothing),

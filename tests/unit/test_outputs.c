@@ -84,22 +84,47 @@ static void fill_delta(struct delta *delta)
 
 static void fill_report(struct report *report, const struct delta *delta)
 {
-    const struct lost_process lost = {
+    const struct fact_process lost = {
         .index = 1, .signal = SIGSEGV, .scenario = (char *)"buy"};
+    struct run_facts *const facts = &report->facts;
 
     report_init(report);
-    report->state = REPORT_FAILED;
-    report->run_id = xstrdup("run-1");
-    report->test = xstrdup("load\xFF.c");
-    report->failure = xstrdup("process 1 was killed by SIGSEGV");
-    report->started_wall_s = 1735787045.25;
+    facts->state = RUN_FAILED;
+    facts->run_id = xstrdup("run-1");
+    facts->test = xstrdup("load\xFF.c");
+    facts->failure = xstrdup("process 1 was killed by SIGSEGV");
+    facts->started_wall_s = 1735787045.25;
+    facts->processes = 2;
+    facts->workers = 4;
+    facts->duration_s = 2;
+    facts_add_lost(facts, &lost);
     report->started_us = clock_us() - 2 * (uint64_t)US_PER_S;
     report->ended_us = report->started_us + 2 * (uint64_t)US_PER_S;
-    report->processes = 2;
-    report->workers = 4;
-    report->duration_s = 2;
     report_add(report, delta);
-    report_add_lost(report, &lost);
+}
+
+/* The same run on three agents, of which two were lost, and a process of the first. */
+static void fill_cluster_report(struct report *report, const struct delta *delta)
+{
+    const struct fact_process lost = {.agent = 0, .index = 2, .status = 3};
+    struct run_facts *const facts = &report->facts;
+
+    report_init(report);
+    facts->state = RUN_FAILED;
+    facts->run_id = xstrdup("run-2");
+    facts->test = xstrdup("loadtest.c");
+    facts->processes = 6;
+    facts->workers = 300;
+    facts_add_agent(facts, "one", "host-a", 11);
+    facts_add_agent(facts, "two", "host-b", 12);
+    facts_add_agent(facts, "three", "host-c", 13);
+    facts->agents[0].state = AGENT_ENDED;
+    facts->agents[1].state = AGENT_LOST;
+    facts->agents[1].lost_at_us = 12345678;
+    facts->agents[1].counted = (struct stats_totals){.ok = 40, .failed = 2, .hits = 42};
+    facts->agents[2].state = AGENT_LOST;
+    facts_add_lost(facts, &lost);
+    report_add(report, delta);
 }
 
 /* --- running one output into a file ------------------------------------------------ */
@@ -154,21 +179,21 @@ static int run_output(const struct output_type *type, const struct job *job, int
                       struct error *err)
 {
     const int saved = swap_stdout(fd);
-    const enum report_state state = report->state;
+    const enum run_state state = report->facts.state;
     struct output *output = NULL;
     int rc = type->open(job, &output, err);
 
     restore_stdout(saved);
     if (rc == -1)
         return -1;
-    report->state = REPORT_RUNNING;
+    report->facts.state = RUN_RUNNING;
     if (type->start != NULL)
         type->start(output, report);
     if (type->push != NULL)
         type->push(output, report, delta);
     if (type->tick != NULL)
         type->tick(output, report);
-    report->state = state;
+    report->facts.state = state;
     return type->close(output, report, err);
 }
 
@@ -327,7 +352,7 @@ static void test_stdout_many_failures(void **state)
         delta_add_line(&delta, LINE_FAILURE, line);
     }
     report_init(&report);
-    report.state = REPORT_FINISHED;
+    report.facts.state = RUN_FINISHED;
     assert_int_equal(run_output(&output_stdout, &job, fd, &report, &delta, &err), 0);
     text = read_text(path);
     assert_int_equal(count_of(text, "] failure "), 20);
@@ -356,12 +381,41 @@ static void test_stdout_nothing_happened(void **state)
 
     (void)state;
     report_init(&report);
-    report.state = REPORT_FINISHED;
-    report.processes = 1;
+    report.facts.state = RUN_FINISHED;
+    report.facts.processes = 1;
     summary_write(&report, 80, false, &text);
     assert_string_equal(buffer_text(&text), want);
     buffer_clear(&text);
     report_clear(&report);
+}
+
+static void test_summary_of_cluster(void **state)
+{
+    static const char *const parts[] = {
+        "  load       3 agents, each 2 processes with 50 workers: 300 workers, at most "
+        "4 "
+        "at one time\n",
+        "\nLost agents\n"
+        "  two on host-b, after 12.3 s: of it, 42 hits, 40 ok and 2 failed are "
+        "counted\n"
+        "  three on host-c, after 0.0 s: nothing of it is counted\n"
+        "\nLost processes\n"
+        "  process 2 of one exited with status 3\n",
+    };
+    struct buffer text = BUFFER_INIT;
+    struct report report;
+    struct delta delta;
+
+    (void)state;
+    fill_delta(&delta);
+    fill_cluster_report(&report, &delta);
+    summary_write(&report, 120, false, &text);
+    for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+        if (strstr(buffer_text(&text), parts[i]) == NULL)
+            fail_msg("'%s' is not in:\n%s", parts[i], buffer_text(&text));
+    buffer_clear(&text);
+    report_clear(&report);
+    delta_clear(&delta);
 }
 
 /* However narrow, no text is wider than asked for; names of any length stay readable. */
@@ -468,7 +522,7 @@ static void test_stdout_live(void **state)
     job_init(&job);
     fill_delta(&delta);
     fill_report(&report, &delta);
-    report.state = REPORT_RUNNING;
+    report.facts.state = RUN_RUNNING;
     saved = swap_stdout(terminal);
     assert_int_equal(output_stdout.open(&job, &output, &err), 0);
     restore_stdout(saved);
@@ -480,7 +534,7 @@ static void test_stdout_live(void **state)
     output_stdout.push(output, &report, &delta);
     read_until(master, 1, "\n", text, sizeof(text));
     assert_true(text_starts_with(text, "\r\033[K[W:0] status 503\r\n"));
-    report.state = REPORT_FINISHED;
+    report.facts.state = RUN_FINISHED;
     assert_int_equal(output_stdout.close(output, &report, &err), 0);
     read_until(master, 1, "*** Bye ***\r\n", text, sizeof(text));
     assert_true(text_starts_with(text, "**** Molotov v"));
@@ -584,8 +638,9 @@ static void set_filename(struct job *job, const char *path)
     free(setting);
 }
 
-/* Writes the known run as JSON to `path` ("-": `fd`). */
-static int write_json(const char *path, int fd, struct error *err)
+/* Writes a known run as JSON to `path` ("-": `fd`). */
+static int write_json_of(void (*fill)(struct report *report, const struct delta *delta),
+                         const char *path, int fd, struct error *err)
 {
     struct report report;
     struct delta delta;
@@ -597,12 +652,17 @@ static int write_json(const char *path, int fd, struct error *err)
     text_list_add(&job.outputs, "json");
     set_filename(&job, path);
     fill_delta(&delta);
-    fill_report(&report, &delta);
+    fill(&report, &delta);
     rc = run_output(&output_json, &job, fd, &report, &delta, err);
     report_clear(&report);
     delta_clear(&delta);
     job_clear(&job);
     return rc;
+}
+
+static int write_json(const char *path, int fd, struct error *err)
+{
+    return write_json_of(fill_report, path, fd, err);
 }
 
 static json_t *load_json(const char *path)
@@ -630,12 +690,41 @@ static json_t *find(json_t *value, const char *path)
     return value;
 }
 
+struct number_case {
+    const char *path;
+    json_int_t want;
+};
+
+struct text_case {
+    const char *path, *want; /* NULL: null */
+};
+
+static void expect_numbers(json_t *document, const struct number_case *cases,
+                           size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        json_t *const value = find(document, cases[i].path);
+
+        if (!json_is_integer(value) || json_integer_value(value) != cases[i].want)
+            fail_msg("%s is %lld", cases[i].path, (long long)json_integer_value(value));
+    }
+}
+
+static void expect_texts(json_t *document, const struct text_case *cases, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        json_t *const value = find(document, cases[i].path);
+
+        if (cases[i].want == NULL)
+            assert_true(json_is_null(value));
+        else
+            assert_string_equal(json_string_value(value), cases[i].want);
+    }
+}
+
 static void check_numbers(json_t *document)
 {
-    static const struct {
-        const char *path;
-        json_int_t want;
-    } cases[] = {
+    static const struct number_case cases[] = {
         {"schema",                                1     },
         {"agents",                                0     },
         {"processes",                             2     },
@@ -684,19 +773,12 @@ static void check_numbers(json_t *document)
         {"intervals/0/failed",                    15    },
     };
 
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        json_t *const value = find(document, cases[i].path);
-
-        if (!json_is_integer(value) || json_integer_value(value) != cases[i].want)
-            fail_msg("%s is %lld", cases[i].path, (long long)json_integer_value(value));
-    }
+    expect_numbers(document, cases, ARRAY_SIZE(cases));
 }
 
 static void check_texts(json_t *document)
 {
-    static const struct {
-        const char *path, *want; /* NULL: null */
-    } cases[] = {
+    static const struct text_case cases[] = {
         {"version",                   MOLOTOV_VERSION                  },
         {"run_id",                    "run-1"                          },
         {"test",                      "load\xEF\xBF\xBD.c"             },
@@ -704,6 +786,7 @@ static void check_texts(json_t *document)
         {"interrupted_by",            NULL                             },
         {"failure",                   "process 1 was killed by SIGSEGV"},
         {"started",                   "2025-01-02T03:04:05.250Z"       },
+        {"processes_lost/0/agent",    NULL                             },
         {"processes_lost/0/signal",   "SIGSEGV"                        },
         {"processes_lost/0/status",   NULL                             },
         {"processes_lost/0/scenario", "buy"                            },
@@ -714,14 +797,7 @@ static void check_texts(json_t *document)
         {"errors/1/sample",           "loadtest.c:12: status 503"      },
     };
 
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        json_t *const value = find(document, cases[i].path);
-
-        if (cases[i].want == NULL)
-            assert_true(json_is_null(value));
-        else
-            assert_string_equal(json_string_value(value), cases[i].want);
-    }
+    expect_texts(document, cases, ARRAY_SIZE(cases));
 }
 
 static void test_json_document(void **state)
@@ -741,9 +817,54 @@ static void test_json_document(void **state)
     assert_true(json_real_value(find(document, "requests/0/latency_us/mean")) == 50.5);
     assert_true(json_real_value(find(document, "errors/0/sample_s")) == 1.5);
     assert_int_equal(json_array_size(find(document, "agents_lost")), 0);
+    assert_int_equal(json_array_size(find(document, "agent_list")), 0);
     assert_int_equal(json_array_size(find(document, "requests")), 2);
     assert_int_equal(stat(path, &status), 0);
     assert_int_equal(status.st_mode & 0600, 0600);
+    json_decref(document);
+    unlink(path);
+    free(path);
+}
+
+static void test_json_of_cluster(void **state)
+{
+    static const struct number_case numbers[] = {
+        {"agents",                  3  },
+        {"agent_list/1/index",      1  },
+        {"agents_lost/0/index",     1  },
+        {"agents_lost/0/hits",      42 },
+        {"agents_lost/0/ok",        40 },
+        {"agents_lost/0/failed",    2  },
+        {"agents_lost/0/cancelled", 0  },
+        {"agents_lost/1/index",     2  },
+        {"processes",               6  },
+        {"processes_lost/0/status", 3  },
+        {"workers",                 300},
+    };
+    static const struct text_case texts[] = {
+        {"agent_list/0/name",      "one"   },
+        {"agent_list/0/host",      "host-a"},
+        {"agent_list/0/state",     "ended" },
+        {"agent_list/1/state",     "lost"  },
+        {"agents_lost/0/name",     "two"   },
+        {"agents_lost/0/host",     "host-b"},
+        {"processes_lost/0/agent", "one"   },
+        {"started",                NULL    },
+    };
+    char *const path = path_of("cluster.json");
+    struct error err;
+    json_t *document;
+
+    (void)state;
+    if (write_json_of(fill_cluster_report, path, STDOUT_FILENO, &err) == -1)
+        fail_msg("%s", err.message);
+    document = load_json(path);
+    expect_numbers(document, numbers, ARRAY_SIZE(numbers));
+    expect_texts(document, texts, ARRAY_SIZE(texts));
+    assert_int_equal(json_array_size(find(document, "agents_lost")), 2);
+    assert_true(json_real_value(find(document, "agents_lost/0/when")) == 12.345678);
+    assert_true(json_is_true(find(document, "agents_lost/0/counted")));
+    assert_true(json_is_false(find(document, "agents_lost/1/counted")));
     json_decref(document);
     unlink(path);
     free(path);
@@ -846,6 +967,63 @@ static void test_json_beside_stdout(void **state)
     assert_string_equal(err.message, "two outputs would write to standard output: give "
                                      "--output-json-filename FILE");
     job_clear(&job);
+}
+
+/* --- the report -------------------------------------------------------------------- */
+
+/* What a broker tells replaces what was known; the time is that of the agents. */
+static void test_report_of_broker(void **state)
+{
+    struct run_facts facts;
+    struct report report;
+
+    (void)state;
+    facts_init(&facts);
+    facts.state = RUN_RUNNING;
+    facts.test = xstrdup("a.c");
+    report_init(&report);
+    report_set_facts(&report, &facts, 0);
+    assert_true(report_elapsed_s(&report) == 0); /* it has not started */
+    facts.started_wall_s = 1;
+    report_set_facts(&report, &facts, 5 * (uint64_t)US_PER_S);
+    assert_string_equal(report.facts.test, "a.c");
+    assert_true(report_elapsed_s(&report) >= 5 && report_elapsed_s(&report) < 6);
+    /* It may be older than this host is up. */
+    facts.state = RUN_FINISHED;
+    report_set_facts(&report, &facts, UINT64_C(1) << 60);
+    assert_true(report_elapsed_s(&report) ==
+                (double)(UINT64_C(1) << 60) / (double)US_PER_S);
+    facts_clear(&facts);
+    report_clear(&report);
+}
+
+static void test_report_replaced(void **state)
+{
+    struct stats_totals totals;
+    struct series series;
+    struct report report;
+    struct delta delta;
+
+    (void)state;
+    fill_delta(&delta);
+    series_init(&series);
+    series_add(&series, &delta);
+    series.workers_max = 77;
+    report_init(&report);
+    report_add(&report, &delta);
+    report_add(&report, &delta);
+    report_replace(&report, &delta, &series);
+    stats_total(&report.stats, &totals);
+    assert_int_equal(totals.hits, PAGES + BROKEN);
+    assert_int_equal(report.series.workers_max, 77);
+    assert_int_equal(report.series.count, series.count);
+    assert_int_equal(report.series.rows[0].hits, PAGES + BROKEN);
+    series_clear(&series); /* the report has a copy */
+    report_replace(&report, &delta, NULL);
+    assert_int_equal(report.series.workers_max, 4);
+    assert_int_equal(report.series.rows[0].hits, PAGES + BROKEN);
+    report_clear(&report);
+    delta_clear(&delta);
 }
 
 /* --- all outputs ------------------------------------------------------------------- */
@@ -976,16 +1154,20 @@ int main(void)
         cmocka_unit_test(test_stdout_quiet),
         cmocka_unit_test(test_stdout_many_failures),
         cmocka_unit_test(test_stdout_nothing_happened),
+        cmocka_unit_test(test_summary_of_cluster),
         cmocka_unit_test(test_summary_width),
         cmocka_unit_test(test_stdout_unwritable),
         cmocka_unit_test(test_stdout_live),
         cmocka_unit_test(test_stdout_slow_reader),
         cmocka_unit_test(test_words),
         cmocka_unit_test(test_json_document),
+        cmocka_unit_test(test_json_of_cluster),
         cmocka_unit_test(test_json_targets),
         cmocka_unit_test(test_json_on_stdout),
         cmocka_unit_test(test_json_unwritable),
         cmocka_unit_test(test_json_beside_stdout),
+        cmocka_unit_test(test_report_of_broker),
+        cmocka_unit_test(test_report_replaced),
         cmocka_unit_test(test_each_output_without_run),
         cmocka_unit_test(test_each_output_is_described),
         cmocka_unit_test(test_output_options),

@@ -20,6 +20,7 @@
 
 #include "base/memory.h"
 #include "scenario/c_build.h"
+#include "scenario/c_stamp.h"
 #include "unit/random.h"
 
 #define PAGE 4096u /* a file of whole pages: who reads beyond it finds nothing mapped */
@@ -349,7 +350,7 @@ static char *build(struct error *err)
     char *const source = source_path("test.c");
     char *object = NULL;
 
-    if (c_build(source, &object, err) == -1)
+    if (c_build(source, C_SAID_SHOWN, &object, err) == -1)
         assert_null(object);
     free(source);
     return object;
@@ -419,6 +420,29 @@ static void test_built_anew(void **state)
     unsetenv("CC");
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
         free(objects[i]);
+}
+
+/* What is only linked is not in what the compiler reads, but makes another object, too. */
+static void test_built_anew_with_linked_file(void **state)
+{
+    static const char *const scripts[] = {"/* as at first */", "/* another */"};
+    char *const linked = source_path("linked.ld");
+    char *const text = xasprintf("// molotov: %s\n" SOURCE, linked);
+    char *objects[ARRAY_SIZE(scripts)], *again;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(scripts); i++) {
+        write_source("linked.ld", scripts[i]);
+        objects[i] = build_text(text);
+    }
+    again = build_text(text);
+    assert_string_not_equal(objects[0], objects[1]);
+    assert_string_equal(objects[1], again);
+    free(objects[0]);
+    free(objects[1]);
+    free(again);
+    free(linked);
+    free(text);
 }
 
 /* Flags are those of comments that begin a line, each word one. */
@@ -502,9 +526,9 @@ static void test_no_source(void **state)
     char *object = NULL;
 
     (void)state;
-    assert_int_equal(c_build("/no/such/file.c", &object, &err), -1);
+    assert_int_equal(c_build("/no/such/file.c", C_SAID_SHOWN, &object, &err), -1);
     assert_non_null(strstr(err.message, "/no/such/file.c"));
-    assert_int_equal(c_build(folder, &object, &err), -1);
+    assert_int_equal(c_build(folder, C_SAID_SHOWN, &object, &err), -1);
     assert_null(object);
 }
 
@@ -618,6 +642,7 @@ int main(void)
         cmocka_unit_test(test_no_section),
         building_test(test_built_once),
         building_test(test_built_anew),
+        building_test(test_built_anew_with_linked_file),
         building_test(test_flags),
         building_test(test_broken_object_is_replaced),
         building_test(test_does_not_compile),

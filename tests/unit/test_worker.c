@@ -940,14 +940,17 @@ static void test_random(void **state)
 static void test_lines(void **state)
 {
     static const struct {
-        long process, processes, worker;
+        long agent, agents, process, processes, worker;
         const char *want;
     } cases[] = {
-        {0,  1, 3,  "[W:3] text"      },
-        {1,  2, 3,  "[P:1] [W:3] text"},
-        {1,  2, -1, "[P:1] text"      },
-        {-1, 2, -1, "text"            },
-        {0,  1, -1, "text"            },
+        {0, 0, 0,  1, 3,  "[W:3] text"            },
+        {0, 0, 1,  2, 3,  "[P:1] [W:3] text"      },
+        {0, 0, 1,  2, -1, "[P:1] text"            },
+        {0, 0, -1, 2, -1, "text"                  },
+        {0, 0, 0,  1, -1, "text"                  },
+        {4, 5, 1,  2, 3,  "[A:4] [P:1] [W:3] text"},
+        {0, 1, 0,  1, 3,  "[A:0] [W:3] text"      },
+        {4, 5, -1, 2, -1, "[A:4] text"            },
     };
 
     (void)state;
@@ -956,6 +959,8 @@ static void test_lines(void **state)
 
         stage_init(&stage, 0);
         stage_open(&stage, 0);
+        stage.job.agent_index = cases[i].agent;
+        stage.job.agent_count = cases[i].agents;
         stage.job.processes = cases[i].processes;
         stage.crew.process = cases[i].process;
         crew_line(&stage.crew, LINE_PRINT, cases[i].worker, "te%s", "xt");

@@ -1,0 +1,5 @@
+unit_test(client runner)
+unit_test(follow runner)
+unit_test(package runner)
+unit_test(runner_options runner)
+unit_test(question runner)
