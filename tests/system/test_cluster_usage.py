@@ -585,7 +585,9 @@ class WhatAgentsSay(UsageTest):
 
     def test_backend_where_nobody_is(self):
         nobody = self.new_cluster(tcp="127.0.0.1").backend
-        broker = FakeBroker(lambda broker, _, route, _message: broker.pong(route, backend=nobody))
+        broker = FakeBroker(
+            lambda broker, _place, route, _: broker.pong(route, backend=nobody)
+        )
         self.addCleanup(broker.close)
         cluster = self.new_cluster()
         cluster.frontend = broker.frontend
@@ -626,7 +628,9 @@ class WhatAgentsSay(UsageTest):
     def test_why_it_ends_beside_the_log(self):
         """Whoever started it looks at its stderr."""
         broker = FakeBroker(
-            lambda broker, place, route, _: broker.send(place, route, "REFUSED", why="no guests")
+            lambda broker, place, route, _: broker.send(
+                place, route, "REFUSED", why="no guests"
+            )
         )
         self.addCleanup(broker.close)
         log = self.path("of-the-agent")
