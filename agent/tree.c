@@ -107,21 +107,6 @@ int tree_add_folder(const struct tree *tree, const char *path, struct error *err
     return rc;
 }
 
-static int write_all(int fd, const char *content, size_t size)
-{
-    while (size > 0) {
-        const ssize_t count = write(fd, content, size);
-
-        if (count == -1 && errno == EINTR)
-            continue;
-        if (count == -1)
-            return -1;
-        content += count;
-        size -= (size_t)count;
-    }
-    return 0;
-}
-
 int tree_add_file(const struct tree *tree, const char *path, const void *content,
                   size_t size, struct error *err)
 {
@@ -134,7 +119,7 @@ int tree_add_file(const struct tree *tree, const char *path, const void *content
         fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
                     FILE_MODE);
     if (fd != -1)
-        rc = write_all(fd, content, size);
+        rc = fd_write_all(fd, content, size);
     if (rc == -1) {
         error_errno(err, "cannot write '%s/%s'", tree->root, path);
         if (fd != -1)

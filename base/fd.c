@@ -1,6 +1,8 @@
 #include "base/fd.h"
 
 #include <dirent.h>
+#include <errno.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -9,6 +11,27 @@ void fd_close(int *fd)
     if (*fd != -1)
         close(*fd);
     *fd = -1;
+}
+
+int fd_write_all(int fd, const void *data, size_t size)
+{
+    const char *left = data;
+
+    while (size > 0) {
+        const ssize_t written = write(fd, left, size);
+
+        if (written > 0) {
+            left += written;
+            size -= (size_t)written;
+        } else if (written == -1 && errno == EAGAIN) {
+            struct pollfd poller = {.fd = fd, .events = POLLOUT};
+
+            poll(&poller, 1, -1);
+        } else if (written == -1 && errno != EINTR) {
+            return -1;
+        }
+    }
+    return 0;
 }
 
 size_t fd_raise_limit(void)

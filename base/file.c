@@ -65,21 +65,6 @@ int file_read(const char *path, size_t most, struct buffer *ret_content,
     return rc;
 }
 
-static int write_all(int fd, const char *data, size_t size)
-{
-    while (size > 0) {
-        const ssize_t count = write(fd, data, size);
-
-        if (count == -1 && errno != EINTR)
-            return -1;
-        if (count > 0) {
-            data += count;
-            size -= (size_t)count;
-        }
-    }
-    return 0;
-}
-
 static int write_draft(const char *draft, const void *content, size_t size, mode_t mode)
 {
     const int fd =
@@ -88,7 +73,7 @@ static int write_draft(const char *draft, const void *content, size_t size, mode
 
     if (fd == -1)
         return -1;
-    rc = write_all(fd, content, size);
+    rc = fd_write_all(fd, content, size);
     return close(fd) == -1 ? -1 : rc; /* some file systems tell only now */
 }
 

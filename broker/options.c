@@ -274,14 +274,6 @@ int broker_options_complete(struct broker_options *options, struct error *err)
 
 /* --- warnings --------------------------------------------------------------------------------- */
 
-static bool is_given(const struct text_list *given, const char *name)
-{
-    for (size_t i = 0; i < given->count; i++)
-        if (strcmp(given->items[i], name) == 0)
-            return true;
-    return false;
-}
-
 static bool is_tcp(const char *endpoint)
 {
     return endpoint_ipc_path(endpoint) == NULL;
@@ -291,7 +283,7 @@ void broker_options_warn(const struct broker_options *options,
                          const struct text_list *given)
 {
     for (size_t i = 0; i < ARRAY_SIZE(loads_options); i++)
-        if (is_given(given, loads_options[i]))
+        if (text_list_holds(given, loads_options[i]))
             log_warning("--%s has no meaning here and does nothing", loads_options[i]);
     if (is_tcp(options->frontend) &&
         (!is_tcp(options->backend) || !is_tcp(options->publisher)))

@@ -93,7 +93,6 @@ void run_destroy(struct run *run);
 /* What it says it has: sends what is missing for it to have what it should. */
 void run_take_claim(struct run *run, struct agent *agent,
                     const struct agent_claim *claim);
-void run_take_ready(struct run *run, struct agent *agent);
 void run_take_refusal(struct run *run, struct agent *agent, const char *why);
 void run_take_report(struct run *run, struct agent *agent,
                      const struct message_report *report);

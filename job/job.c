@@ -368,14 +368,6 @@ static const char *shown(const char *text, char ret_shown[SHOWN_SIZE])
     return ret_shown;
 }
 
-static bool is_given(const struct text_list *given, const char *name)
-{
-    for (size_t i = 0; given != NULL && i < given->count; i++)
-        if (strcmp(given->items[i], name) == 0)
-            return true;
-    return false;
-}
-
 /* Where the host of a URL begins; NULL where `text` is no http:// or https:// URL. */
 static const char *host_of(const char *text)
 {
@@ -434,7 +426,7 @@ static int check_test(const struct job *job, const struct text_list *given,
     if (job_test_is_url(job->test))
         return check_url("TEST", job->test, err);
     for (size_t i = 0; i < ARRAY_SIZE(url_only); i++)
-        if (is_given(given, url_only[i]))
+        if (given != NULL && text_list_holds(given, url_only[i]))
             return error_set(err, "--%s needs a URL as the test, and '%s' is none",
                              url_only[i], shown(job->test, value));
     return 0;

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -479,25 +478,6 @@ static int open_json(const struct job *job, struct output **ret_output,
     return 0;
 }
 
-static int write_all(int fd, const char *data, size_t size)
-{
-    while (size > 0) {
-        const ssize_t written = write(fd, data, size);
-
-        if (written > 0) {
-            data += written;
-            size -= (size_t)written;
-        } else if (written == -1 && errno == EAGAIN) {
-            struct pollfd poller = {.fd = fd, .events = POLLOUT};
-
-            poll(&poller, 1, -1);
-        } else if (written == -1 && errno != EINTR) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
 /* Some file systems say only at fsync() or close() that there was no room. */
 static int finish_file(struct json_output *output)
 {
@@ -525,8 +505,8 @@ static int write_document(struct json_output *output, const char *document)
         S_ISREG(status.st_mode) && strcmp(output->name, "-") != 0 &&
         ftruncate(output->fd, 0) == -1)
         return -1;
-    if (write_all(output->fd, document, strlen(document)) == -1 ||
-        write_all(output->fd, "\n", 1) == -1)
+    if (fd_write_all(output->fd, document, strlen(document)) == -1 ||
+        fd_write_all(output->fd, "\n", 1) == -1)
         return -1;
     return finish_file(output);
 }
