@@ -150,18 +150,6 @@ static void call_global(mlt_session *self, void *data)
     self->global_call(self);
 }
 
-static void forget_documents(mlt_session *self)
-{
-    while (self->documents != NULL) {
-        struct c_document *const document = self->documents;
-
-        self->documents = document->next;
-        json_decref(document->root);
-        free(document);
-    }
-    self->last = NULL;
-}
-
 /* What runs on a worker's stack. */
 static void live(void *data)
 {
@@ -191,7 +179,7 @@ static void live(void *data)
                                      (void *)(uintptr_t)(const void *)step.scenario));
         worker_done(self->worker,
                     &outcome); /* its listeners may still read the answers */
-        forget_documents(self);
+        self->last = NULL;
     }
 }
 
@@ -229,7 +217,6 @@ static void c_destroy(struct worker *worker)
 
     if (self == NULL)
         return;
-    forget_documents(self);
     c_clear_variables(&self->attached);
     free_stack(self);
     free(self);
@@ -273,7 +260,6 @@ static void live_global(void *data)
 
     run->outcome = make_outcome(
         run->self, call_guarded(run->self, run->fixture, call_global, NULL));
-    forget_documents(run->self);
 }
 
 /* The fixture is a worker's code, too, so that it can make requests; of a worker that
@@ -540,6 +526,7 @@ static int c_load(const struct job *job, struct test *test, struct error *err)
     test->data = c_test;
     c_test->test = test;
     set_args(c_test, job);
+    c_json_init();
     if (find_object(job, &object, err) == -1)
         goto fail;
     c_loading = c_test;

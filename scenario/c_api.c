@@ -21,8 +21,7 @@ static _Noreturn void die(const char *message, const char *sample)
     abort();
 }
 
-/* The current worker's step fails with these words; the sample may be "". */
-static _Noreturn void fail_with(const char *message, const char *sample)
+_Noreturn void c_fail(const char *message, const char *sample)
 {
     struct c_test *test;
 
@@ -41,9 +40,8 @@ static const char *file_name(const char *path)
     return slash != NULL ? slash + 1 : path;
 }
 
-/* "loadtest.c:12: the text"; without a line, "mlt_sleep(): the text". */
-static void locate(char ret_message[C_TEXT_SIZE], const char *file, int line,
-                   const char *text)
+void c_locate(char ret_message[C_TEXT_SIZE], const char *file, int line,
+              const char *text)
 {
     if (line > 0)
         snprintf(ret_message, C_TEXT_SIZE, "%s:%d: %s", file_name(file), line, text);
@@ -66,9 +64,9 @@ void mlt_check_failed(const char *expression, const char *file, int line)
 {
     char message[C_TEXT_SIZE], sample[C_TEXT_SIZE];
 
-    locate(message, file, line, expression);
+    c_locate(message, file, line, expression);
     describe_last_answer(sample);
-    fail_with(message, sample);
+    c_fail(message, sample);
 }
 
 void mlt_check_int_at(int64_t actual, int64_t expected, const char *actual_text,
@@ -80,11 +78,11 @@ void mlt_check_int_at(int64_t actual, int64_t expected, const char *actual_text,
     if (actual == expected)
         return;
     snprintf(comparison, sizeof(comparison), "%s == %s", actual_text, expected_text);
-    locate(message, file, line, comparison);
+    c_locate(message, file, line, comparison);
     describe_last_answer(last);
     snprintf(sample, sizeof(sample), "it is %lld, expected %lld%s%.400s",
              (long long)actual, (long long)expected, last[0] != '\0' ? "; " : "", last);
-    fail_with(message, sample);
+    c_fail(message, sample);
 }
 
 void mlt_check_str_at(const char *actual, const char *expected, const char *actual_text,
@@ -96,11 +94,11 @@ void mlt_check_str_at(const char *actual, const char *expected, const char *actu
         (actual != NULL && expected != NULL && strcmp(actual, expected) == 0))
         return;
     snprintf(comparison, sizeof(comparison), "%s == %s", actual_text, expected_text);
-    locate(message, file, line, comparison);
+    c_locate(message, file, line, comparison);
     snprintf(sample, sizeof(sample), "it is \"%.200s\", expected \"%.200s\"",
              actual != NULL ? actual : "(null)",
              expected != NULL ? expected : "(null)");
-    fail_with(message, sample);
+    c_fail(message, sample);
 }
 
 void mlt_fail_at(const char *file, int line, const char *format, ...)
@@ -108,11 +106,11 @@ void mlt_fail_at(const char *file, int line, const char *format, ...)
     char message[C_TEXT_SIZE], sample[C_TEXT_SIZE];
     va_list args;
 
-    locate(message, file, line, format);
+    c_locate(message, file, line, format);
     va_start(args, format);
     vsnprintf(sample, sizeof(sample), format, args);
     va_end(args);
-    fail_with(message, strcmp(sample, format) == 0 ? "" : sample);
+    c_fail(message, strcmp(sample, format) == 0 ? "" : sample);
 }
 
 /* --- requests ------------------------------------------------------------------------------ */
@@ -121,8 +119,8 @@ static _Noreturn void fail_call(const char *file, int line, const char *what)
 {
     char message[C_TEXT_SIZE];
 
-    locate(message, file, line, what);
-    fail_with(message, "");
+    c_locate(message, file, line, what);
+    c_fail(message, "");
 }
 
 /* The session is the one whose code runs, and may wait. */
@@ -205,8 +203,8 @@ mlt_response *mlt_call(mlt_session *session, const mlt_request_options *options,
     if (session->answer->cancelled)
         c_leave(session, OUTCOME_CANCELLED);
     if (session->answer->failure != NULL)
-        fail_with(session->answer->failure,
-                  session->answer->detail != NULL ? session->answer->detail : "");
+        c_fail(session->answer->failure,
+               session->answer->detail != NULL ? session->answer->detail : "");
     session->last = session->answer;
     return &c_response_new(session, session->answer)->public;
 }
@@ -220,162 +218,6 @@ const char *mlt_header(const mlt_response *response, const char *name)
     if (value == NULL)
         return NULL;
     return arena_strndup(session_arena(own->session->worker->session), value, length);
-}
-
-/* --- JSON ----------------------------------------------------------------------------------- */
-
-/* The parsed body; parsed when it is first asked for. */
-static const struct c_document *document_of(const mlt_response *response)
-{
-    struct c_response *const own = (struct c_response *)(uintptr_t)response;
-    struct c_document *document = own->document;
-    json_error_t why;
-
-    if (document != NULL)
-        return document;
-    document = xcalloc(1, sizeof(*document));
-    document->root = json_loadb(own->inner->body, own->inner->body_size,
-                                JSON_DECODE_ANY | JSON_ALLOW_NUL, &why);
-    snprintf(document->why, sizeof(document->why), "%.*s",
-             (int)sizeof(document->why) - 1, why.text);
-    document->next = own->session->documents;
-    own->session->documents = document;
-    own->document = document;
-    return document;
-}
-
-/* The value at a path like "items[0].id"; NULL: there is none. */
-static const json_t *walk(const json_t *value, const char *path)
-{
-    while (value != NULL && *path != '\0') {
-        if (*path == '[') {
-            char *end;
-            const unsigned long index = strtoul(path + 1, &end, 10);
-
-            if (end == path + 1 || *end != ']')
-                return NULL;
-            value = json_array_get(value, index);
-            path = end + 1;
-        } else {
-            const size_t length = strcspn(path, ".[");
-            char key[C_TEXT_SIZE];
-
-            if (length >= sizeof(key))
-                return NULL;
-            memcpy(key, path, length);
-            key[length] = '\0';
-            value = json_object_get(value, key);
-            path += length;
-        }
-        if (*path == '.')
-            path++;
-    }
-    return value;
-}
-
-static const char *const type_names[] = {
-    [JSON_OBJECT] = "an object", [JSON_ARRAY] = "an array",
-    [JSON_STRING] = "a string",  [JSON_INTEGER] = "an integer",
-    [JSON_REAL] = "a number",    [JSON_TRUE] = "true",
-    [JSON_FALSE] = "false",      [JSON_NULL] = "null",
-};
-
-static _Noreturn void fail_json(const mlt_response *response, const char *problem,
-                                const char *detail, const char *file, int line)
-{
-    const struct c_response *const own = (const struct c_response *)response;
-    char text[C_TEXT_SIZE], message[C_TEXT_SIZE], sample[C_TEXT_SIZE];
-
-    snprintf(text, sizeof(text), "%s: %s", own->inner->label, problem);
-    locate(message, file, line, text);
-    snprintf(sample, sizeof(sample), "%s, in: %.200s", detail, own->inner->body);
-    fail_with(message, sample);
-}
-
-/* The value at the path, of a type that `is_right` accepts; else the scenario fails. */
-static const json_t *find_json(const mlt_response *response, const char *path,
-                               bool (*is_right)(const json_t *), const char *wanted,
-                               const char *file, int line)
-{
-    const struct c_document *const document = document_of(response);
-    const json_t *const value = walk(document->root, path);
-    char problem[C_TEXT_SIZE], detail[C_TEXT_SIZE];
-
-    if (value != NULL && is_right(value))
-        return value;
-    if (document->root == NULL)
-        fail_json(response, "the answer's body is no JSON", document->why, file, line);
-    snprintf(problem, sizeof(problem), "the answer's JSON has no %s at '%.200s'",
-             wanted, path);
-    snprintf(detail, sizeof(detail), "there is %s",
-             value != NULL ? type_names[json_typeof(value)] : "nothing");
-    fail_json(response, problem, detail, file, line);
-}
-
-static bool is_string(const json_t *value)
-{
-    return json_is_string(value);
-}
-
-static bool is_integer(const json_t *value)
-{
-    return json_is_integer(value);
-}
-
-static bool is_number(const json_t *value)
-{
-    return json_is_number(value);
-}
-
-static bool is_boolean(const json_t *value)
-{
-    return json_is_boolean(value);
-}
-
-static bool is_container(const json_t *value)
-{
-    return json_is_array(value) || json_is_object(value);
-}
-
-const char *mlt_json_str_at(const mlt_response *response, const char *path,
-                            const char *file, int line)
-{
-    return json_string_value(
-        find_json(response, path, is_string, "string", file, line));
-}
-
-int64_t mlt_json_int_at(const mlt_response *response, const char *path,
-                        const char *file, int line)
-{
-    return json_integer_value(
-        find_json(response, path, is_integer, "integer", file, line));
-}
-
-double mlt_json_double_at(const mlt_response *response, const char *path,
-                          const char *file, int line)
-{
-    return json_number_value(
-        find_json(response, path, is_number, "number", file, line));
-}
-
-bool mlt_json_bool_at(const mlt_response *response, const char *path, const char *file,
-                      int line)
-{
-    return json_is_true(find_json(response, path, is_boolean, "boolean", file, line));
-}
-
-size_t mlt_json_length_at(const mlt_response *response, const char *path,
-                          const char *file, int line)
-{
-    const json_t *const value =
-        find_json(response, path, is_container, "array or object", file, line);
-
-    return json_is_array(value) ? json_array_size(value) : json_object_size(value);
-}
-
-bool mlt_json_has(const mlt_response *response, const char *path)
-{
-    return walk(document_of(response)->root, path) != NULL;
 }
 
 /* --- helpers -------------------------------------------------------------------------------- */

@@ -7,8 +7,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include <jansson.h>
-
 #define MLT_NO_STAMP
 #include "include/molotov.h"
 
@@ -56,13 +54,6 @@ struct c_test {
     char sample[C_TEXT_SIZE];
 };
 
-/* The parsed body of an answer, kept until the run ends. */
-struct c_document {
-    struct c_document *next;
-    json_t *root; /* NULL: it is no JSON */
-    char why[128];
-};
-
 /* One worker of a C test: what a test knows as its session. */
 struct mlt_session {
     struct worker *worker;
@@ -72,8 +63,7 @@ struct mlt_session {
     bool listening;                         /* inside a listener, which cannot wait */
     void (*global_call)(mlt_session *self); /* of a global fixture's; else NULL */
     struct response *answer;                /* to the request just waited for */
-    const struct response *last;  /* answer in this run, for a failure's words */
-    struct c_document *documents; /* of this run */
+    const struct response *last; /* answer in this run, for a failure's words */
     struct c_variable *attached;
 };
 
@@ -98,6 +88,16 @@ void c_wait(mlt_session *self);
 /* Leaves the step of the current worker, by a jump. For a failure the words are in
  * test->message and test->sample. */
 _Noreturn void c_leave(mlt_session *self, enum outcome_kind kind);
+
+/* The current worker's step fails with these words; the sample may be "". */
+_Noreturn void c_fail(const char *message, const char *sample);
+
+/* "loadtest.c:12: the text"; without a line, "mlt_sleep(): the text". */
+void c_locate(char ret_message[C_TEXT_SIZE], const char *file, int line,
+              const char *text);
+
+/* Before the first answer is parsed. */
+void c_json_init(void);
 
 struct c_response *c_response_new(mlt_session *self, const struct response *inner);
 
