@@ -77,11 +77,17 @@ size_t text_clean(char *ret_clean, size_t capacity, const char *text, size_t len
 
 bool text_is_clean(const char *text, size_t length)
 {
+    const unsigned char *const bytes = (const unsigned char *)text;
+
     for (size_t at = 0; at < length;) {
         uint32_t code = 0;
-        const size_t size =
-            decode_character((const unsigned char *)text + at, length - at, &code);
+        size_t size;
 
+        if (bytes[at] >= ' ' && bytes[at] < 0x7F) { /* nearly all are */
+            at++;
+            continue;
+        }
+        size = decode_character(bytes + at, length - at, &code);
         if (size == 0 || is_control(code))
             return false;
         at += size;
@@ -113,12 +119,66 @@ size_t text_cut(const char *text, size_t most)
     return length;
 }
 
+size_t text_token_length(const char *text)
+{
+    /* clang-format off */
+    static const bool in_token[256] = {
+        ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1, ['*'] = 1,
+        ['+'] = 1, ['-'] = 1, ['.'] = 1, ['^'] = 1, ['_'] = 1, ['`'] = 1, ['|'] = 1,
+        ['~'] = 1,
+        ['0'] = 1, ['1'] = 1, ['2'] = 1, ['3'] = 1, ['4'] = 1, ['5'] = 1, ['6'] = 1,
+        ['7'] = 1, ['8'] = 1, ['9'] = 1,
+        ['A'] = 1, ['B'] = 1, ['C'] = 1, ['D'] = 1, ['E'] = 1, ['F'] = 1, ['G'] = 1,
+        ['H'] = 1, ['I'] = 1, ['J'] = 1, ['K'] = 1, ['L'] = 1, ['M'] = 1, ['N'] = 1,
+        ['O'] = 1, ['P'] = 1, ['Q'] = 1, ['R'] = 1, ['S'] = 1, ['T'] = 1, ['U'] = 1,
+        ['V'] = 1, ['W'] = 1, ['X'] = 1, ['Y'] = 1, ['Z'] = 1,
+        ['a'] = 1, ['b'] = 1, ['c'] = 1, ['d'] = 1, ['e'] = 1, ['f'] = 1, ['g'] = 1,
+        ['h'] = 1, ['i'] = 1, ['j'] = 1, ['k'] = 1, ['l'] = 1, ['m'] = 1, ['n'] = 1,
+        ['o'] = 1, ['p'] = 1, ['q'] = 1, ['r'] = 1, ['s'] = 1, ['t'] = 1, ['u'] = 1,
+        ['v'] = 1, ['w'] = 1, ['x'] = 1, ['y'] = 1, ['z'] = 1,
+    };
+    /* clang-format on */
+    const unsigned char *letter = (const unsigned char *)text;
+
+    while (in_token[*letter])
+        letter++;
+    return (size_t)(letter - (const unsigned char *)text);
+}
+
 bool text_is_token(const char *text, size_t length)
 {
-    static const char signs[] = "!#$%&'*+-.^_`|~0123456789"
-                                "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    return length > 0 && text_token_length(text) >= length;
+}
 
-    return length > 0 && strspn(text, signs) >= length;
+static char lower_case(char letter)
+{
+    return letter >= 'A' && letter <= 'Z' ? (char)(letter - 'A' + 'a') : letter;
+}
+
+bool text_is_same_word(const char *left, const char *right, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        if (left[i] != right[i] && lower_case(left[i]) != lower_case(right[i]))
+            return false;
+    }
+    return true;
+}
+
+static bool is_blank(char letter)
+{
+    return letter == ' ' || letter == '\t';
+}
+
+const char *text_trim(const char *text, size_t *length)
+{
+    size_t start = 0, end = *length;
+
+    while (start < end && is_blank(text[start]))
+        start++;
+    while (end > start && is_blank(text[end - 1]))
+        end--;
+    *length = end - start;
+    return text + start;
 }
 
 size_t text_width(const char *text)

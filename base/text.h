@@ -22,9 +22,20 @@ bool text_is_clean(const char *text, size_t length);
 /* The same of a whole text, in which a tab is right, too: as in a header. */
 bool text_is_clean_line(const char *text);
 
-/* Whether the `length` bytes are what HTTP calls a token, as methods and names of headers
- * are (RFC 9110, 5.6.2): at least one, of letters, digits and !#$%&'*+-.^_`|~ */
+/* How many bytes `text` begins with that may be in what HTTP calls a token, as methods and
+ * names of headers are (RFC 9110, 5.6.2): letters, digits and !#$%&'*+-.^_`|~ - any other
+ * byte ends it, a NUL, too. */
+size_t text_token_length(const char *text);
+
+/* Whether the first `length` bytes, at least one, are a token. */
 bool text_is_token(const char *text, size_t length);
+
+/* Whether `length` bytes of both are the same but for the case of ASCII's letters: what
+ * strncasecmp() says depends on the locale, which may be a Python test's. */
+bool text_is_same_word(const char *left, const char *right, size_t length);
+
+/* The text without the blanks (spaces, tabs) around it, `*length` bytes of it. */
+const char *text_trim(const char *text, size_t *length);
 
 /* How many columns of a terminal the (clean) text takes, one for each character. */
 size_t text_width(const char *text);

@@ -1,9 +1,13 @@
 /* http/curl.c - requests of every kind, carried by libcurl.
  *
- * One multi for each process. Each user has a share of its own, with its connections and
- * cookies, and handles of its own, which keep its TLS sessions: so none of these crosses
- * users, and HTTP/2 never carries two users on one connection. A handle is used again
- * for each request, so that an option is only set when it changes.
+ * One multi for each process. Each user has a share of its own, with its connections, and
+ * handles of its own, which keep its TLS sessions: so none of these crosses users, and
+ * HTTP/2 never carries two users on one connection. A handle is used again for each
+ * request, so that an option is only set when it changes.
+ *
+ * libcurl looks no name up: it is given addresses before it needs any, since it would ask
+ * once for each request that comes before the first answer, in a thread each. It is given
+ * no cookies to keep and no body to decode: that is done the same for all transports.
  *
  * libcurl's sockets and timer become watchers of the loop. What ends is collected after
  * libcurl has returned, and only then told to the session, which may start the next
@@ -11,7 +15,7 @@
  * callbacks here. */
 #include "http/transport.h"
 
-#include <limits.h>
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -19,10 +23,12 @@
 
 #include <curl/curl.h>
 
+#include "base/buffer.h"
 #include "base/clock.h"
 #include "base/loop.h"
 #include "base/memory.h"
-#include "http/lookups.h"
+#include "http/names.h"
+#include "http/target.h"
 
 #define USER_CONNECTIONS_MAX 16L
 
@@ -30,8 +36,9 @@ enum {
     DRIVES_A_TURN = 8, /* so that a quick server leaves the loop to other watchers */
     BUFFER_SIZE = 16 << 10,
     INLINE_BODY = 64 << 10, /* libcurl sends a smaller body along with the head */
-    BODY_FIRST = 1 << 10,
     URLS_KEPT = 4,
+    STATUS_DIGITS = 3,
+    FIRST_FINAL_STATUS = 200,
 };
 
 /* A descriptor that libcurl watches, at the index of its number. */
@@ -50,14 +57,22 @@ struct transport {
     bool due;    /* libcurl asked to be driven at once */
     struct socket_watch **sockets;
     size_t socket_count;
-    struct lookups lookups;
+    struct names *names;
     struct carrier *finished; /* that their sessions have not been told of */
 };
 
 /* A URL as libcurl wants it. */
 struct parsed_url {
     char *text; /* NULL: none */
+    struct target target;
+    bool is_named; /* its host has to be looked up */
     CURLU *parsed;
+};
+
+/* Addresses that libcurl was given. */
+struct given_addresses {
+    uint64_t version; /* of struct addresses, and so of one name; 0: none */
+    uint16_t port;
 };
 
 /* One request under way. */
@@ -67,32 +82,29 @@ struct carrier {
     struct exchange *exchange; /* NULL: idle */
     CURL *easy;
     bool in_multi;
-    struct lookup_wait lookup;
-    ev_timer lookup_timer;  /* while it waits for another's look-up */
-    uint64_t started_us;    /* when asked: before a wait for a look-up */
+    struct name_wait name_wait;
+    ev_timer name_timer;    /* while it waits for the addresses of its host */
     uint64_t written_us;    /* when the request was about to be; 0: not yet */
     uint64_t first_byte_us; /* when its answer began; 0: not yet */
-    uint64_t waited_us;     /* for another's look-up, before libcurl got it */
     unsigned attempts;      /* how often libcurl was about to write the request */
-    size_t lines;           /* of the answer's head */
-    bool head_ended;        /* its empty line came */
-    bool has_length;        /* it has a Content-Length ... */
-    uint64_t length;        /* ... which is this */
-    size_t head_capacity, body_capacity;
-    const char *refusal;            /* why our callback made libcurl give up */
+    long lost_bytes;        /* of it, that went to a connection that was replaced */
+    bool opened;            /* a socket */
     struct curl_slist *own_headers; /* made for the last request that needed any */
-    const char *own_type;           /* the content type in it */
+    char *own_type;                 /* the content type in it; NULL: none */
     header_lines own_user;          /* the session's, in it */
     bool own_is_general;            /* no header of the request's own is in it */
+    struct curl_slist *addresses;   /* the last that libcurl was given */
+    struct given_addresses given[URLS_KEPT];
+    size_t given_next; /* to be replaced */
     char error[CURL_ERROR_SIZE];
     long version; /* of HTTP, of the last answer */
 
     /* What the handle is set to: set again only when it differs. */
     struct parsed_url urls[URLS_KEPT];
-    const struct parsed_url *url; /* which of them; NULL: one that cannot be parsed */
+    const struct parsed_url *url; /* which of them */
     size_t url_next;              /* to be replaced */
     char method[32];
-    bool with_body;
+    bool with_body, with_cookies, with_socket;
     struct curl_slist *headers;
     long timeout_ms;
     int verify; /* -1: not yet set */
@@ -102,6 +114,7 @@ struct transport_user {
     struct transport *transport;
     CURLSH *share;
     struct carrier *idle;
+    bool closed_one;           /* of its connections, since its last exchange began */
     header_lines user_headers; /* what `common` was made of */
     struct curl_slist *common; /* headers of a request without any of its own */
 };
@@ -134,10 +147,23 @@ static void collect_finished(struct transport *transport)
     }
 }
 
-/* Tells the sessions. They may start requests; libcurl is not running. */
+static size_t count_finished(const struct transport *transport)
+{
+    size_t count = 0;
+
+    for (const struct carrier *carrier = transport->finished; carrier != NULL;
+         carrier = carrier->next)
+        count++;
+    return count;
+}
+
+/* Tells the sessions. They may start requests, and cancel those that have ended; libcurl is
+ * not running. What ends meanwhile is for the next time, or nothing else had its turn. */
 static void tell_finished(struct transport *transport)
 {
-    while (transport->finished != NULL) {
+    size_t count = count_finished(transport);
+
+    for (; count > 0 && transport->finished != NULL; count--) {
         struct carrier *const carrier = transport->finished;
         struct exchange *const exchange = carrier->exchange;
 
@@ -154,7 +180,6 @@ static void drive(struct transport *transport, curl_socket_t fd, int ready)
     curl_multi_socket_action(transport->multi, fd, ready, &running);
     collect_finished(transport);
     tell_finished(transport);
-    lookups_run(&transport->lookups);
 }
 
 static void on_socket_ready(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -182,7 +207,6 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *watcher, int revents)
     struct transport *const transport = watcher->data;
 
     (void)revents;
-    lookups_run(&transport->lookups); /* a wait may have been over without libcurl */
     for (int i = 0; i < DRIVES_A_TURN && transport->due; i++) {
         transport->due = false;
         drive(transport, CURL_SOCKET_TIMEOUT, 0);
@@ -259,26 +283,51 @@ static int on_socket_change(CURL *easy, curl_socket_t fd, int what, void *data,
 
 /* --- callbacks of one request: called by libcurl ------------------------------------- */
 
+/* By the rules of transport.h: libcurl would write a request again, on another connection,
+ * whenever a kept one ended before an answer. False, and `failure` says why. */
+static bool may_be_written(struct carrier *carrier)
+{
+    struct exchange *const exchange = carrier->exchange;
+    long written = 0;
+
+    if (carrier->attempts == 0)
+        return true;
+    curl_easy_getinfo(carrier->easy, CURLINFO_REQUEST_SIZE, &written);
+    if (carrier->attempts > 1 ||
+        (written > 0 && !transport_may_repeat(exchange->method))) {
+        exchange->failure = failure_kept_closed;
+        return false;
+    }
+    carrier->lost_bytes = written;
+    return true;
+}
+
 static curl_socket_t on_open_socket(void *data, curlsocktype purpose,
                                     struct curl_sockaddr *address)
 {
     struct carrier *const carrier = data;
-    const int fd =
-        socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    int fd;
 
     (void)purpose;
-    /* The name is known by now: whoever waits for it can go on. */
-    lookup_succeeded(&carrier->lookup);
+    if (!may_be_written(carrier))
+        return CURL_SOCKET_BAD;
+    fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
     if (fd == -1)
         return CURL_SOCKET_BAD;
+    /* libcurl has found a kept connection dead, and makes another instead. */
+    if (!carrier->opened && carrier->user->closed_one)
+        carrier->exchange->replaced = true;
+    carrier->opened = true;
     watch_of_socket(carrier->user->transport, fd)->noticed = true;
     return fd;
 }
 
 static int on_close_socket(void *data, curl_socket_t fd)
 {
-    struct transport *const transport = data;
+    struct transport_user *const user = data;
+    struct transport *const transport = user->transport;
 
+    user->closed_one = true;
     if ((size_t)fd < transport->socket_count && transport->sockets[fd] != NULL) {
         /* The number may come back as another socket, which epoll does not know. */
         ev_io_stop(transport->loop, &transport->sockets[fd]->io);
@@ -288,8 +337,7 @@ static int on_close_socket(void *data, curl_socket_t fd)
     return close(fd);
 }
 
-/* libcurl is connected and about to write the request. When a kept connection turns out
- * dead it would write it again on a new one: that would be a request nobody counted. */
+/* libcurl is connected and about to write the request. */
 static int on_about_to_write(void *data, char *remote_ip, char *local_ip,
                              int remote_port, int local_port)
 {
@@ -299,70 +347,42 @@ static int on_about_to_write(void *data, char *remote_ip, char *local_ip,
     (void)local_ip;
     (void)remote_port;
     (void)local_port;
+    if (!may_be_written(carrier))
+        return CURL_PREREQFUNC_ABORT;
+    carrier->attempts++;
     carrier->written_us = clock_us();
-    if (carrier->attempts++ == 0)
-        return CURL_PREREQFUNC_OK;
-    carrier->refusal = "the server closed the kept connection without an answer";
-    return CURL_PREREQFUNC_ABORT;
+    carrier->exchange->replaced |= carrier->attempts > 1;
+    return CURL_PREREQFUNC_OK;
 }
 
-static size_t refuse_answer(struct carrier *carrier, const char *why)
+static const char *after_blank(const char *text, const char *end)
 {
-    carrier->refusal = why;
-    return 0;
+    const char *const blank = memchr(text, ' ', (size_t)(end - text));
+
+    return blank != NULL ? blank + 1 : end;
 }
 
-/* "HTTP/1.1 200 OK" begins the head of an answer; one of a 1xx came before. */
+/* "HTTP/1.1 200 OK": libcurl has seen to it that there is a number. */
 static void begin_head(struct carrier *carrier, const char *line, size_t size)
 {
-    struct exchange *const exchange = carrier->exchange;
-    const char *reason = memchr(line, ' ', size);
-    size_t length = 0;
+    const char *const end = line + size;
+    const char *const number = after_blank(line, end);
+    const char *const reason = after_blank(number, end);
+    int status = 0;
 
-    if (reason != NULL)
-        reason = memchr(reason + 1, ' ', size - (size_t)(reason + 1 - line));
-    if (reason != NULL) {
-        reason++;
-        length = size - (size_t)(reason - line);
+    for (size_t i = 0; number + i < end && i < STATUS_DIGITS; i++) {
+        if (number[i] >= '0' && number[i] <= '9')
+            status = status * 10 + (number[i] - '0');
     }
-    exchange->reason =
-        arena_strndup(exchange->arena, reason != NULL ? reason : "", length);
+    exchange_begin_head(carrier->exchange, status, reason, (size_t)(end - reason));
     if (carrier->first_byte_us == 0)
         carrier->first_byte_us = clock_us();
-    exchange->head_size = 0;
-    carrier->lines = 0;
-    carrier->head_ended = false;
-    carrier->has_length = false;
 }
 
-/* libcurl takes a length that is no number, or a second one, as it likes: what such an
- * answer holds is not known, so it is none. False: the line says so. */
-static bool check_length(struct carrier *carrier, const char *line, size_t size)
+/* Whether the answer's own head has come, not only one of a 1xx before it. */
+static bool has_head(const struct exchange *exchange)
 {
-    static const char name[] = "content-length:";
-    const size_t name_size = sizeof(name) - 1;
-    uint64_t length = 0;
-
-    if (size < name_size || strncasecmp(line, name, name_size) != 0)
-        return true;
-    line += name_size;
-    size -= name_size;
-    while (size > 0 && (*line == ' ' || *line == '\t'))
-        line++, size--;
-    while (size > 0 && (line[size - 1] == ' ' || line[size - 1] == '\t'))
-        size--;
-    if (size == 0 || size > 18)
-        return false;
-    for (size_t i = 0; i < size; i++) {
-        if (line[i] < '0' || line[i] > '9')
-            return false;
-        length = length * 10 + (uint64_t)(line[i] - '0');
-    }
-    if (carrier->has_length && carrier->length != length)
-        return false;
-    carrier->has_length = true;
-    carrier->length = length;
-    return true;
+    return exchange->head_ended && exchange->status >= FIRST_FINAL_STATUS;
 }
 
 static size_t trim_line(const char *line, size_t size)
@@ -372,92 +392,56 @@ static size_t trim_line(const char *line, size_t size)
     return size;
 }
 
-static void append(struct arena *arena, char **data, size_t *size, size_t *capacity,
-                   const char *more, size_t more_size, size_t first)
+/* A line of a head, or of the trailer, where an empty one ends nothing any more. */
+static int take_line(struct carrier *carrier, const char *line, size_t length)
 {
-    if (*size + more_size + 1 > *capacity) {
-        size_t grown = *capacity > 0 ? *capacity : first;
+    struct exchange *const exchange = carrier->exchange;
+    const bool is_first =
+        exchange->status == 0 || (exchange->head_ended && !has_head(exchange));
 
-        while (grown < *size + more_size + 1)
-            grown *= 2;
-        *data = arena_grow(arena, *data, *size, grown);
-        *capacity = grown;
-    }
-    memcpy(*data + *size, more, more_size);
-    *size += more_size;
-    (*data)[*size] = '\0';
+    if (is_first)
+        begin_head(carrier, line, length);
+    else if (length > 0)
+        return exchange_add_line(exchange, line, length);
+    else if (!exchange->head_ended)
+        return exchange_end_head(exchange);
+    return 0;
 }
 
 static size_t on_header(char *data, size_t one, size_t size, void *user)
 {
-    struct carrier *const carrier = user;
-    struct exchange *const exchange = carrier->exchange;
-    const size_t length = trim_line(data, size);
-
     (void)one;
-    if (size >= 5 && memcmp(data, "HTTP/", 5) == 0) {
-        begin_head(carrier, data, length);
-        return size;
-    }
-    if (length == 0) {
-        carrier->head_ended = true;
-        return size;
-    }
-    if (!check_length(carrier, data, length))
-        return refuse_answer(carrier, "the answer's Content-Length is not one number");
-    if (exchange->head_size + length + 1 > ANSWER_HEAD_MAX)
-        return refuse_answer(carrier, "the answer's head is over 64 KiB");
-    if (++carrier->lines > ANSWER_LINES_MAX)
-        return refuse_answer(carrier, "the answer's head has over 100 lines");
-    append(exchange->arena, &exchange->head, &exchange->head_size,
-           &carrier->head_capacity, data, length, 256);
-    append(exchange->arena, &exchange->head, &exchange->head_size,
-           &carrier->head_capacity, "\n", 1, 256);
-    return size;
+    return take_line(user, data, trim_line(data, size)) == 0 ? size : 0;
 }
 
 static size_t on_body(char *data, size_t one, size_t size, void *user)
 {
     struct carrier *const carrier = user;
-    struct exchange *const exchange = carrier->exchange;
 
     (void)one;
-    if (!exchange->keep_body)
-        return size;
-    if (exchange->body_length + size > ANSWER_BODY_MAX)
-        return refuse_answer(
-            carrier, "the answer's body is over 64 MiB: .discard_body = true counts it "
-                     "without keeping it");
-    append(exchange->arena, &exchange->body_data, &exchange->body_length,
-           &carrier->body_capacity, data, size, BODY_FIRST);
-    return size;
+    return exchange_add_body(carrier->exchange, data, size) == 0 ? size : 0;
 }
 
 /* --- the words of a failure --------------------------------------------------------- */
-
-static const char no_connection[] = "no connection within the time-out";
 
 static const struct {
     CURLcode code;
     const char *words;
 } failure_words[] = {
-    {CURLE_COULDNT_RESOLVE_HOST,     "the host's name cannot be looked up"               },
-    {CURLE_COULDNT_CONNECT,          "cannot connect"                                    },
-    {CURLE_URL_MALFORMAT,            "the URL is not valid"                              },
-    {CURLE_UNSUPPORTED_PROTOCOL,     "the answer, or the URL, is not HTTP"               },
-    {CURLE_WEIRD_SERVER_REPLY,       "the answer is not HTTP"                            },
-    {CURLE_GOT_NOTHING,              "the server closed the connection without an answer"},
-    {CURLE_PARTIAL_FILE,             "the answer ended before its end"                   },
-    {CURLE_RECV_ERROR,               "the connection broke while the answer was read"    },
-    {CURLE_SEND_ERROR,               "the connection broke while the request was written"},
-    {CURLE_SSL_CONNECT_ERROR,        "the TLS handshake failed"                          },
-    {CURLE_PEER_FAILED_VERIFICATION,
-     "the server's certificate is not trusted (-k: do not "
-     "verify)"                                                                           },
-    {CURLE_BAD_CONTENT_ENCODING,     "the answer's compressed body is broken"            },
-    {CURLE_HTTP2,                    "the HTTP/2 connection failed"                      },
-    {CURLE_HTTP2_STREAM,             "the HTTP/2 stream failed"                          },
-    {CURLE_OUT_OF_MEMORY,            "there is no memory left"                           },
+    {CURLE_COULDNT_RESOLVE_HOST,     failure_lookup                },
+    {CURLE_COULDNT_CONNECT,          "cannot connect"              },
+    {CURLE_URL_MALFORMAT,            failure_bad_url               },
+    {CURLE_UNSUPPORTED_PROTOCOL,     failure_scheme                },
+    {CURLE_WEIRD_SERVER_REPLY,       failure_not_http              },
+    {CURLE_GOT_NOTHING,              failure_no_answer             },
+    {CURLE_PARTIAL_FILE,             failure_cut_answer            },
+    {CURLE_RECV_ERROR,               failure_read                  },
+    {CURLE_SEND_ERROR,               failure_write                 },
+    {CURLE_SSL_CONNECT_ERROR,        failure_tls                   },
+    {CURLE_PEER_FAILED_VERIFICATION, failure_certificate           },
+    {CURLE_HTTP2,                    "the HTTP/2 connection failed"},
+    {CURLE_HTTP2_STREAM,             "the HTTP/2 stream failed"    },
+    {CURLE_OUT_OF_MEMORY,            "there is no memory left"     },
 };
 
 static const char *words_of(CURLcode code)
@@ -469,22 +453,12 @@ static const char *words_of(CURLcode code)
     return curl_easy_strerror(code);
 }
 
-static char *arena_join(struct arena *arena, const char *left, const char *right)
-{
-    const size_t length = strlen(left);
-    char *const text = arena_alloc(arena, length + strlen(right) + 1);
-
-    memcpy(text, left, length);
-    strcpy(text + length, right);
-    return text;
-}
-
 static const char *timeout_words(const struct carrier *carrier)
 {
     curl_off_t connected = 0;
 
     curl_easy_getinfo(carrier->easy, CURLINFO_PRETRANSFER_TIME_T, &connected);
-    return connected == 0 ? no_connection : "no complete answer within the time-out";
+    return connected == 0 ? failure_no_connection : failure_timeout;
 }
 
 static void describe_failure(struct carrier *carrier, CURLcode code)
@@ -493,21 +467,17 @@ static void describe_failure(struct carrier *carrier, CURLcode code)
     long os_errno = 0;
 
     curl_easy_getinfo(carrier->easy, CURLINFO_OS_ERRNO, &os_errno);
-    if (carrier->refusal != NULL)
-        exchange->failure = carrier->refusal;
-    else if (code == CURLE_OK)
-        exchange->failure = "the answer ended within its head";
-    else if (code == CURLE_OUT_OF_MEMORY && !carrier->head_ended && exchange->written)
-        exchange->failure =
-            "a header line of the answer is too long"; /* says libcurl so */
+    if (code == CURLE_OK)
+        exchange->failure = failure_cut_head;
+    else if (code == CURLE_OUT_OF_MEMORY && exchange->written && !has_head(exchange))
+        exchange->failure = failure_large_head; /* says libcurl so, of one line */
     else if (code == CURLE_OPERATION_TIMEDOUT)
         exchange->failure = timeout_words(carrier);
     else if (code == CURLE_COULDNT_CONNECT && os_errno != 0)
-        exchange->failure =
-            arena_join(exchange->arena, "cannot connect: ", strerror((int)os_errno));
+        exchange->failure = exchange_connect_failure(exchange, (int)os_errno);
     else
         exchange->failure = words_of(code);
-    if (carrier->error[0] != '\0' && carrier->refusal == NULL)
+    if (carrier->error[0] != '\0')
         exchange->detail =
             arena_strndup(exchange->arena, carrier->error, strlen(carrier->error));
 }
@@ -522,17 +492,8 @@ static uint64_t info_us(CURL *easy, CURLINFO info)
     return value > 0 ? (uint64_t)value : 0;
 }
 
-static void set_phase(struct exchange *exchange, enum stats_phase phase, uint64_t from,
-                      uint64_t until)
-{
-    if (until == 0 || until < from)
-        return;
-    exchange->phases_us[phase] = until - from;
-    exchange->phase_happened[phase] = true;
-}
-
 /* libcurl's times are each since the start of the transfer; 0 is what did not happen.
- * A kept connection has no look-up, connect or handshake of its own. */
+ * A kept connection has no connect or handshake of its own. */
 static void measure_phases(const struct carrier *carrier)
 {
     struct exchange *const exchange = carrier->exchange;
@@ -541,14 +502,12 @@ static void measure_phases(const struct carrier *carrier)
         const uint64_t known = info_us(carrier->easy, CURLINFO_NAMELOOKUP_TIME_T);
         const uint64_t connected = info_us(carrier->easy, CURLINFO_CONNECT_TIME_T);
 
-        if (carrier->lookup.named)
-            set_phase(exchange, PHASE_DNS, 0,
-                      known > 0 ? known + carrier->waited_us : 0);
-        set_phase(exchange, PHASE_CONNECT, known, connected);
-        set_phase(exchange, PHASE_TLS, connected,
-                  info_us(carrier->easy, CURLINFO_APPCONNECT_TIME_T));
+        exchange_set_phase(exchange, PHASE_CONNECT, known, connected);
+        exchange_set_phase(exchange, PHASE_TLS, connected,
+                           info_us(carrier->easy, CURLINFO_APPCONNECT_TIME_T));
     }
-    set_phase(exchange, PHASE_FIRST_BYTE, carrier->written_us, carrier->first_byte_us);
+    exchange_set_phase(exchange, PHASE_FIRST_BYTE, carrier->written_us,
+                       carrier->first_byte_us);
 }
 
 static void measure_bytes(struct carrier *carrier)
@@ -561,6 +520,7 @@ static void measure_bytes(struct carrier *carrier)
     curl_easy_getinfo(carrier->easy, CURLINFO_SIZE_DOWNLOAD_T, &body_in);
     curl_easy_getinfo(carrier->easy, CURLINFO_REQUEST_SIZE, &out);
     exchange->bytes_in = (uint64_t)head_in + (uint64_t)body_in;
+    out -= carrier->lost_bytes;
     exchange->bytes_out = (uint64_t)out;
     curl_easy_getinfo(carrier->easy, CURLINFO_HTTP_VERSION, &version);
     if (version != 0) /* else no answer came: the same as the last one, most likely */
@@ -576,14 +536,14 @@ static void measure_bytes(struct carrier *carrier)
 
 static void measure(struct carrier *carrier)
 {
-    long connects = 0, status = 0;
+    long connects = 0;
 
     curl_easy_getinfo(carrier->easy, CURLINFO_NUM_CONNECTS, &connects);
-    curl_easy_getinfo(carrier->easy, CURLINFO_RESPONSE_CODE, &status);
     carrier->exchange->new_connection = connects > 0;
-    carrier->exchange->status = (int)status;
     measure_bytes(carrier);
     measure_phases(carrier);
+    carrier->exchange->replaced &=
+        carrier->exchange->written; /* else none took its place */
 }
 
 /* --- one exchange ------------------------------------------------------------------- */
@@ -611,18 +571,14 @@ static void finish_exchange(struct carrier *carrier, CURLcode code)
     struct exchange *const exchange = carrier->exchange;
 
     exchange->ended_us = clock_us();
-    /* libcurl is content with an answer that ends within its head. */
-    exchange->complete = code == CURLE_OK && carrier->head_ended;
     measure(carrier);
-    if (!exchange->complete)
+    /* libcurl is content with an answer that ends within its head. */
+    exchange->complete = code == CURLE_OK && has_head(exchange);
+    if (!exchange->complete && exchange->failure == NULL) /* else libcurl was made to */
         describe_failure(carrier, code);
+    if (exchange_end_body(exchange) == -1)
+        exchange->complete = false;
     leave_multi(carrier);
-    if (code == CURLE_OK)
-        lookup_succeeded(&carrier->lookup);
-    else if (code == CURLE_COULDNT_RESOLVE_HOST)
-        lookup_failed(&carrier->lookup);
-    else
-        lookup_abandon(&carrier->lookup);
 }
 
 static struct curl_slist *add_line(struct curl_slist *list, const char *line)
@@ -664,36 +620,47 @@ static bool has_header(header_lines lines, const char *name)
     return false;
 }
 
+static bool asks_for(const struct exchange *exchange, const char *name)
+{
+    return has_header(exchange->headers, name) ||
+           has_header(exchange->user_headers, name);
+}
+
+/* Of a request without body: libcurl adds the other headers of exchange.h by itself. */
+static struct curl_slist *make_headers(const struct exchange *exchange)
+{
+    struct curl_slist *list = NULL;
+
+    if (!asks_for(exchange, "Accept-Encoding:"))
+        list = add_line(list, "Accept-Encoding: " DEFAULT_ACCEPT_ENCODING);
+    for (header_lines line = exchange->user_headers; line != NULL && *line != NULL;
+         line++) {
+        if (!has_header(exchange->headers, *line))
+            list = add_header(list, *line);
+    }
+    for (header_lines line = exchange->headers; line != NULL && *line != NULL; line++)
+        list = add_header(list, *line);
+    return list;
+}
+
 /* The headers of a request without body and headers of its own: the same list for each,
  * so that libcurl is told once. */
 static struct curl_slist *common_headers(struct transport_user *user,
-                                         header_lines lines)
+                                         const struct exchange *exchange)
 {
-    if (lines == NULL || lines[0] == NULL)
-        return NULL;
-    if (user->user_headers != lines) {
+    if (user->common == NULL || user->user_headers != exchange->user_headers) {
         curl_slist_free_all(user->common);
-        user->common = NULL;
-        for (size_t i = 0; lines[i] != NULL; i++)
-            user->common = add_header(user->common, lines[i]);
-        user->user_headers = lines;
+        user->common = make_headers(exchange);
+        user->user_headers = exchange->user_headers;
     }
     return user->common;
 }
 
 static struct curl_slist *own_headers(const struct exchange *exchange)
 {
-    struct curl_slist *list = NULL;
+    struct curl_slist *list = make_headers(exchange);
 
-    for (header_lines line = exchange->headers; line != NULL && *line != NULL; line++)
-        list = add_header(list, *line);
-    for (header_lines line = exchange->user_headers; line != NULL && *line != NULL;
-         line++) {
-        if (!has_header(exchange->headers, *line))
-            list = add_header(list, *line);
-    }
-    if (exchange->body != NULL && !has_header(exchange->headers, "Content-Type:") &&
-        !has_header(exchange->user_headers, "Content-Type:")) {
+    if (exchange->body != NULL && !asks_for(exchange, "Content-Type:")) {
         char *const line =
             xasprintf("Content-Type: %s",
                       exchange->content_type != NULL ? exchange->content_type : "");
@@ -706,6 +673,11 @@ static struct curl_slist *own_headers(const struct exchange *exchange)
     return list;
 }
 
+static bool same_text(const char *left, const char *right)
+{
+    return left == right || (left != NULL && right != NULL && strcmp(left, right) == 0);
+}
+
 /* The list of a request with a body or headers of its own: made anew, unless the last
  * one was for a body of the same type, and nothing else. */
 static struct curl_slist *take_own_headers(struct carrier *carrier)
@@ -714,14 +686,16 @@ static struct curl_slist *take_own_headers(struct carrier *carrier)
     const bool is_general = exchange->headers == NULL;
 
     if (is_general && carrier->own_is_general && carrier->own_headers != NULL &&
-        carrier->own_type == exchange->content_type &&
+        same_text(carrier->own_type, exchange->content_type) &&
         carrier->own_user == exchange->user_headers)
         return carrier->own_headers;
     curl_easy_setopt(carrier->easy, CURLOPT_HTTPHEADER, NULL);
     carrier->headers = NULL;
     curl_slist_free_all(carrier->own_headers);
     carrier->own_headers = own_headers(exchange);
-    carrier->own_type = exchange->content_type;
+    free(carrier->own_type);
+    carrier->own_type =
+        exchange->content_type != NULL ? xstrdup(exchange->content_type) : NULL;
     carrier->own_user = exchange->user_headers;
     carrier->own_is_general = is_general;
     return carrier->own_headers;
@@ -735,7 +709,7 @@ static void set_headers(struct carrier *carrier)
     if (exchange->body != NULL || exchange->headers != NULL)
         list = take_own_headers(carrier);
     else
-        list = common_headers(carrier->user, exchange->user_headers);
+        list = common_headers(carrier->user, exchange);
     if (carrier->headers != list)
         curl_easy_setopt(carrier->easy, CURLOPT_HTTPHEADER, list);
     carrier->headers = list;
@@ -766,6 +740,8 @@ static void set_method(struct carrier *carrier)
     strncpy(carrier->method, exchange->method, sizeof(carrier->method) - 1);
 }
 
+/* --- its URL, and the addresses of its host ------------------------------------------- */
+
 static const struct parsed_url *find_url(const struct carrier *carrier, const char *url)
 {
     for (size_t i = 0; i < URLS_KEPT; i++) {
@@ -777,52 +753,170 @@ static const struct parsed_url *find_url(const struct carrier *carrier, const ch
     return NULL;
 }
 
-/* NULL: libcurl will say why it is none. */
-static const struct parsed_url *parse_url(struct carrier *carrier, const char *url)
+static bool set_part(CURLU *parsed, CURLUPart part, const char *text)
+{
+    return curl_url_set(parsed, part, text, CURLU_URLENCODE) == CURLUE_OK;
+}
+
+static bool set_credentials(CURLU *parsed, const char *credentials)
+{
+    const size_t length = strcspn(credentials, ":");
+    char *const user = xstrndup(credentials, length);
+    const bool is_set = set_part(parsed, CURLUPART_USER, user) &&
+                        set_part(parsed, CURLUPART_PASSWORD, credentials + length + 1);
+
+    free(user);
+    return is_set;
+}
+
+/* For libcurl: a unix socket's is that of "localhost". */
+static bool set_target(CURLU *parsed, const struct target *target)
+{
+    const char *const zone = strchr(target->host, '%');
+    char *const text = xasprintf("%s://%s%s", target->tls ? "https" : "http",
+                                 target->authority, target->path);
+    const bool is_set =
+        curl_url_set(parsed, CURLUPART_URL, text, 0) == CURLUE_OK &&
+        (zone == NULL || set_part(parsed, CURLUPART_ZONEID, zone + 1)) &&
+        (target->credentials == NULL || set_credentials(parsed, target->credentials));
+
+    free(text);
+    return is_set;
+}
+
+static void clear_url(struct parsed_url *url)
+{
+    curl_url_cleanup(url->parsed);
+    target_clear(&url->target);
+    free(url->text);
+    *url = (struct parsed_url){.text = NULL};
+}
+
+/* NULL: it is none, and `ret_failure` says so. */
+static const struct parsed_url *parse_url(struct carrier *carrier, const char *url,
+                                          const char **ret_failure)
 {
     struct parsed_url *const place = &carrier->urls[carrier->url_next];
 
-    carrier->url_next = (carrier->url_next + 1) % URLS_KEPT;
-    if (place->parsed == NULL && (place->parsed = curl_url()) == NULL)
-        abort(); /* small and fixed: dies like xmalloc() */
-    free(place->text);
-    place->text = NULL;
-    if (curl_url_set(place->parsed, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME) !=
-        CURLUE_OK)
+    if (carrier->url == place) { /* libcurl must not keep what is cleared */
+        curl_easy_setopt(carrier->easy, CURLOPT_CURLU, NULL);
+        carrier->url = NULL;
+    }
+    clear_url(place);
+    if (target_parse(url, &place->target, ret_failure) == -1)
         return NULL;
+    place->parsed = curl_url();
+    if (place->parsed == NULL)
+        abort(); /* small and fixed: dies like xmalloc() */
+    if (!set_target(place->parsed, &place->target)) {
+        *ret_failure = failure_bad_url;
+        clear_url(place);
+        return NULL;
+    }
     place->text = xstrdup(url);
+    place->is_named =
+        place->target.socket_path == NULL && !names_is_address(place->target.host);
+    carrier->url_next = (carrier->url_next + 1) % URLS_KEPT;
     return place;
 }
 
 /* A URL that is asked for again is parsed once, instead of by libcurl for each request:
- * that is a tenth of all instructions of a request. */
-static void set_url(struct carrier *carrier)
+ * that is a tenth of all instructions of a request. -1: it is none. */
+static int set_url(struct carrier *carrier, const char *text, const char **ret_failure)
 {
-    const char *const url = carrier->exchange->url;
-    const struct parsed_url *found = find_url(carrier, url);
+    const struct parsed_url *url = find_url(carrier, text);
 
-    if (found != NULL && found == carrier->url)
+    if (url != NULL && url == carrier->url)
+        return 0;
+    if (url == NULL && (url = parse_url(carrier, text, ret_failure)) == NULL)
+        return -1;
+    carrier->url = url;
+    curl_easy_setopt(carrier->easy, CURLOPT_CURLU, url->parsed);
+    if (url->target.socket_path != NULL || carrier->with_socket)
+        curl_easy_setopt(carrier->easy, CURLOPT_UNIX_SOCKET_PATH,
+                         url->target.socket_path);
+    carrier->with_socket = url->target.socket_path != NULL;
+    return 0;
+}
+
+/* Whether libcurl was given them; it is taken that it will be. */
+static bool note_given(struct carrier *carrier, uint64_t version, uint16_t port)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(carrier->given); i++) {
+        if (carrier->given[i].version == version && carrier->given[i].port == port)
+            return true;
+    }
+    carrier->given[carrier->given_next] =
+        (struct given_addresses){.version = version, .port = port};
+    carrier->given_next = (carrier->given_next + 1) % ARRAY_SIZE(carrier->given);
+    return false;
+}
+
+static void add_address(struct buffer *text, const union address *address)
+{
+    char digits[INET6_ADDRSTRLEN] = "";
+
+    if (address->any.sa_family == AF_INET6) {
+        inet_ntop(AF_INET6, &address->v6.sin6_addr, digits, sizeof(digits));
+        buffer_printf(text, "[%s]", digits);
+    } else {
+        inet_ntop(AF_INET, &address->v4.sin_addr, digits, sizeof(digits));
+        buffer_add_text(text, digits);
+    }
+}
+
+/* Tells libcurl the addresses of the host, in the order in which it is to try them. All
+ * handles of the multi know them from then on, but each begins with another one: it takes
+ * them over when it is about to connect. */
+static void give_addresses(struct carrier *carrier, struct addresses *addresses)
+{
+    const struct target *const target = &carrier->url->target;
+    struct buffer text = BUFFER_INIT;
+    size_t first;
+
+    if (note_given(carrier, addresses->version, target->port))
         return;
-    if (found == NULL)
-        found = parse_url(carrier, url);
-    curl_easy_setopt(carrier->easy, CURLOPT_CURLU,
-                     found != NULL ? found->parsed : NULL);
-    curl_easy_setopt(carrier->easy, CURLOPT_URL, found != NULL ? NULL : url);
-    carrier->url = found;
+    first = addresses_take_turn(addresses);
+    buffer_printf(&text, "+%s:%u:", target->host, target->port);
+    for (size_t i = 0; i < addresses->count; i++) {
+        if (i > 0)
+            buffer_add_text(&text, ",");
+        add_address(&text, &addresses->items[(first + i) % addresses->count]);
+    }
+    curl_easy_setopt(carrier->easy, CURLOPT_RESOLVE, NULL);
+    curl_slist_free_all(carrier->addresses);
+    carrier->addresses = add_line(NULL, buffer_text(&text));
+    curl_easy_setopt(carrier->easy, CURLOPT_RESOLVE, carrier->addresses);
+    buffer_clear(&text);
+}
+
+/* --- its start ------------------------------------------------------------------------ */
+
+static void set_cookies(struct carrier *carrier)
+{
+    const char *const cookies = carrier->exchange->cookies;
+
+    if (cookies != NULL || carrier->with_cookies)
+        curl_easy_setopt(carrier->easy, CURLOPT_COOKIE, cookies);
+    carrier->with_cookies = cookies != NULL;
+}
+
+static uint64_t time_left_us(const struct exchange *exchange)
+{
+    const uint64_t spent_us = clock_us() - exchange->started_us;
+
+    return exchange->timeout_us > spent_us ? exchange->timeout_us - spent_us : 1;
 }
 
 static void set_options(struct carrier *carrier)
 {
     const struct exchange *const exchange = carrier->exchange;
-    const uint64_t left_us = exchange->timeout_us > carrier->waited_us
-                                 ? exchange->timeout_us - carrier->waited_us
-                                 : 1;
-    const uint64_t timeout_ms = (left_us + US_PER_MS - 1) / US_PER_MS;
+    const uint64_t timeout_ms = (time_left_us(exchange) + US_PER_MS - 1) / US_PER_MS;
     CURL *const easy = carrier->easy;
 
-    set_url(carrier);
     set_method(carrier);
     set_headers(carrier);
+    set_cookies(carrier);
     if (carrier->timeout_ms != (long)timeout_ms) {
         carrier->timeout_ms = (long)timeout_ms;
         curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, carrier->timeout_ms);
@@ -837,15 +931,13 @@ static void set_options(struct carrier *carrier)
 static void set_lasting_options(struct carrier *carrier)
 {
     CURL *const easy = carrier->easy;
-    const struct transport_user *const user = carrier->user;
+    struct transport_user *const user = carrier->user;
     /* The variable by which OpenSSL is told of certificate authorities of one's own. */
     const char *const authorities = getenv("SSL_CERT_FILE");
 
     curl_easy_setopt(easy, CURLOPT_PRIVATE, carrier);
     curl_easy_setopt(easy, CURLOPT_SHARE, user->share);
-    curl_easy_setopt(easy, CURLOPT_COOKIEFILE, "");
-    curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
-    curl_easy_setopt(easy, CURLOPT_USERAGENT, "molotov/" MOLOTOV_VERSION);
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, DEFAULT_USER_AGENT);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* the load goes where the test says */
@@ -868,11 +960,12 @@ static void set_lasting_options(struct carrier *carrier)
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, carrier);
     curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
-    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, user->transport);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, user);
 }
 
-static void on_lookup_over(struct lookup_wait *wait, bool failed);
-static void on_lookup_timeout(struct ev_loop *loop, ev_timer *timer, int revents);
+static void on_name_known(struct name_wait *wait, struct addresses *addresses,
+                          const char *why);
+static void on_name_timeout(struct ev_loop *loop, ev_timer *timer, int revents);
 
 static struct carrier *take_carrier(struct transport_user *user)
 {
@@ -886,10 +979,10 @@ static struct carrier *take_carrier(struct transport_user *user)
     carrier->user = user;
     carrier->verify = -1;
     carrier->easy = curl_easy_init();
-    ev_init(&carrier->lookup_timer, on_lookup_timeout);
-    carrier->lookup_timer.data = carrier;
-    carrier->lookup.on_known = on_lookup_over;
-    carrier->lookup.data = carrier;
+    ev_init(&carrier->name_timer, on_name_timeout);
+    carrier->name_timer.data = carrier;
+    carrier->name_wait.on_known = on_name_known;
+    carrier->name_wait.data = carrier;
     if (carrier->easy == NULL)
         abort(); /* small and fixed: dies like xmalloc() */
     set_lasting_options(carrier);
@@ -907,17 +1000,22 @@ static void fail_undriven(struct carrier *carrier, const char *failure)
     exchange->on_done(exchange);
 }
 
-static void on_lookup_timeout(struct ev_loop *loop, ev_timer *timer, int revents)
+/* The same from within curl_start(): it is told of before the loop sleeps. */
+static void refuse(struct carrier *carrier, const char *failure)
 {
-    struct carrier *const carrier = timer->data;
+    struct transport *const transport = carrier->user->transport;
+    struct carrier **last = &transport->finished;
 
-    (void)loop;
-    (void)revents;
-    lookup_abandon(&carrier->lookup);
-    fail_undriven(carrier, no_connection);
+    while (*last != NULL)
+        last = &(*last)->next;
+    carrier->next = NULL;
+    *last = carrier;
+    transport->due = true;
+    carrier->exchange->ended_us = clock_us();
+    carrier->exchange->failure = failure;
 }
 
-/* Gives the request to libcurl: its host's name is known, or this one looks it up. */
+/* Gives the request to libcurl, which knows the addresses of its host. */
 static void drive_carrier(struct carrier *carrier)
 {
     set_options(carrier);
@@ -927,45 +1025,72 @@ static void drive_carrier(struct carrier *carrier)
     carrier->in_multi = true;
 }
 
-static void wait_for_lookup(struct carrier *carrier)
+static void on_name_timeout(struct ev_loop *loop, ev_timer *timer, int revents)
 {
-    loop_timer_start(carrier->user->transport->loop, &carrier->lookup_timer,
-                     (double)carrier->exchange->timeout_us / US_PER_S);
+    struct carrier *const carrier = timer->data;
+
+    (void)loop;
+    (void)revents;
+    names_forget(&carrier->name_wait);
+    fail_undriven(carrier, failure_no_connection);
 }
 
-static void on_lookup_over(struct lookup_wait *wait, bool failed)
+static void on_name_known(struct name_wait *wait, struct addresses *addresses,
+                          const char *why)
 {
     struct carrier *const carrier = wait->data;
+    struct exchange *const exchange = carrier->exchange;
 
-    ev_timer_stop(carrier->user->transport->loop, &carrier->lookup_timer);
-    carrier->waited_us = clock_us() - carrier->started_us;
-    if (failed)
-        fail_undriven(carrier, words_of(CURLE_COULDNT_RESOLVE_HOST));
+    ev_timer_stop(carrier->user->transport->loop, &carrier->name_timer);
+    if (addresses == NULL) {
+        exchange->detail = arena_strndup(exchange->arena, why, strlen(why));
+        fail_undriven(carrier, failure_lookup);
+        return;
+    }
+    exchange_set_phase(exchange, PHASE_DNS, exchange->started_us, clock_us());
+    give_addresses(carrier, addresses);
+    drive_carrier(carrier);
+}
+
+/* False: they are not known yet, and it waits for them. */
+static bool find_addresses(struct carrier *carrier)
+{
+    struct transport *const transport = carrier->user->transport;
+    struct addresses *const addresses =
+        names_find(transport->names, carrier->url->target.host, &carrier->name_wait);
+
+    if (addresses != NULL)
+        give_addresses(carrier, addresses);
     else
-        drive_carrier(carrier);
+        loop_timer_start(transport->loop, &carrier->name_timer,
+                         (double)time_left_us(carrier->exchange) / US_PER_S);
+    return addresses != NULL;
+}
+
+static void begin(struct carrier *carrier, struct exchange *exchange)
+{
+    exchange->carrier = carrier;
+    exchange->carried_by = CARRIED_BY_CURL;
+    carrier->exchange = exchange;
+    carrier->attempts = 0;
+    carrier->lost_bytes = 0;
+    carrier->written_us = 0;
+    carrier->first_byte_us = 0;
+    carrier->opened = false;
+    carrier->error[0] = '\0';
+    carrier->user->closed_one = false;
 }
 
 static void curl_start(struct transport_user *user, struct exchange *exchange)
 {
     struct carrier *const carrier = take_carrier(user);
+    const char *failure = NULL;
 
-    exchange->carrier = carrier;
-    carrier->exchange = exchange;
-    carrier->attempts = 0;
-    carrier->written_us = 0;
-    carrier->first_byte_us = 0;
-    carrier->lines = 0;
-    carrier->head_ended = false;
-    carrier->head_capacity = 0;
-    carrier->body_capacity = 0;
-    carrier->refusal = NULL;
-    carrier->error[0] = '\0';
-    carrier->started_us = clock_us();
-    carrier->waited_us = 0;
-    if (lookup_is_free(&user->transport->lookups, &carrier->lookup, exchange->url))
+    begin(carrier, exchange);
+    if (set_url(carrier, exchange->url, &failure) == -1)
+        refuse(carrier, failure);
+    else if (!carrier->url->is_named || find_addresses(carrier))
         drive_carrier(carrier);
-    else
-        wait_for_lookup(carrier);
 }
 
 static void forget_finished(struct carrier *carrier)
@@ -990,8 +1115,9 @@ static void curl_cancel(struct exchange *exchange)
     } else {
         forget_finished(carrier);
     }
-    ev_timer_stop(carrier->user->transport->loop, &carrier->lookup_timer);
-    lookup_abandon(&carrier->lookup);
+    ev_timer_stop(carrier->user->transport->loop, &carrier->name_timer);
+    names_forget(&carrier->name_wait);
+    (void)exchange_end_body(exchange);
     exchange->ended_us = clock_us();
     exchange->complete = false;
     make_idle(carrier);
@@ -1008,7 +1134,6 @@ static struct transport_user *curl_user_new(struct transport *transport)
     if (user->share == NULL)
         abort(); /* small and fixed: dies like xmalloc() */
     curl_share_setopt(user->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_CONNECT);
-    curl_share_setopt(user->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_COOKIE);
     return user;
 }
 
@@ -1022,10 +1147,10 @@ static void curl_user_destroy(struct transport_user *user)
         user->idle = carrier->next;
         curl_easy_cleanup(carrier->easy);
         curl_slist_free_all(carrier->own_headers);
-        for (size_t i = 0; i < URLS_KEPT; i++) {
-            curl_url_cleanup(carrier->urls[i].parsed);
-            free(carrier->urls[i].text);
-        }
+        curl_slist_free_all(carrier->addresses);
+        free(carrier->own_type);
+        for (size_t i = 0; i < URLS_KEPT; i++)
+            clear_url(&carrier->urls[i]);
         free(carrier);
     }
     curl_slist_free_all(user->common);
@@ -1039,6 +1164,7 @@ static struct transport *curl_new(struct ev_loop *loop)
 
     curl_global_init(CURL_GLOBAL_DEFAULT);
     transport->loop = loop;
+    transport->names = names_new(loop);
     transport->multi = curl_multi_init();
     if (transport->multi == NULL)
         abort(); /* small and fixed: dies like xmalloc() */
@@ -1047,6 +1173,8 @@ static struct transport *curl_new(struct ev_loop *loop)
     ev_prepare_init(&transport->prepare, on_prepare);
     transport->prepare.data = transport;
     ev_prepare_start(loop, &transport->prepare);
+    /* Made from within a turn's last watchers, it would have its first turn too late. */
+    loop_timer_start(loop, &transport->timer, 0);
     /* Of each share: a user keeps as many idle connections. */
     curl_multi_setopt(transport->multi, CURLMOPT_MAXCONNECTS, USER_CONNECTIONS_MAX);
     curl_multi_setopt(transport->multi, CURLMOPT_SOCKETFUNCTION, on_socket_change);
@@ -1069,12 +1197,13 @@ static void curl_destroy(struct transport *transport)
         free(transport->sockets[i]);
     }
     free(transport->sockets);
-    lookups_clear(&transport->lookups);
+    names_destroy(transport->names);
     free(transport);
 }
 
 const struct transport_type transport_curl = {
     .name = "curl",
+    .help = "HTTP/1.1 and HTTP/2, by libcurl",
     .new = curl_new,
     .destroy = curl_destroy,
     .user_new = curl_user_new,

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 #include <curl/urlapi.h>
 #include <curl/curl.h>
@@ -11,6 +12,8 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "http/cookies.h"
+#include "http/target.h"
 
 enum { LABEL_MAX = 256, METHOD_MAX = 32, FAILURE_MAX = TABLE_NAME_MAX + 1 };
 
@@ -24,13 +27,15 @@ struct session {
     char **headers;       /* ends with NULL; NULL: none */
     double timeout_s;
     bool verify;
+    struct cookies *cookies;   /* NULL: there are none */
+    struct request_stats *row; /* of the last hop; NULL: there was none */
 
     /* the request under way */
     bool busy;
     const struct request *request;
     response_callback on_response;
     void *data;
-    uint64_t started_us, deadline_us, hop_started_us;
+    uint64_t started_us, deadline_us;
     struct exchange exchange;
     const char *method; /* of this hop: a redirect may change it */
     bool drop_body;     /* a redirect said so */
@@ -39,19 +44,27 @@ struct session {
     unsigned redirects;
 };
 
-/* --- what is asked ------------------------------------------------------------------ */
+/* --- URLs --------------------------------------------------------------------------- */
+
+static bool is_of_scheme(char letter)
+{
+    return (letter >= 'a' && letter <= 'z') || (letter >= 'A' && letter <= 'Z') ||
+           (letter >= '0' && letter <= '9') || letter == '+' || letter == '.' ||
+           letter == '-';
+}
 
 static bool is_absolute(const char *url)
 {
-    const size_t scheme = strspn(url, "abcdefghijklmnopqrstuvwxyz"
-                                      "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-");
+    size_t scheme = 0;
 
+    while (is_of_scheme(url[scheme]))
+        scheme++;
     return scheme > 0 && strncmp(url + scheme, "://", 3) == 0;
 }
 
 /* `reference` as seen from `base`, in the arena; NULL: it is no URL. */
-static const char *resolve_url(struct session *session, const char *base,
-                               const char *reference)
+static const char *parse_reference(struct session *session, const char *base,
+                                   const char *reference)
 {
     CURLU *const url = curl_url();
     char *text = NULL;
@@ -67,29 +80,111 @@ static const char *resolve_url(struct session *session, const char *base,
     return resolved;
 }
 
-/* The length of scheme://host:port. */
-static size_t origin_length(const char *url)
+/* The first `length` bytes of `origin`, and what follows there. */
+static const char *put_behind(struct session *session, const char *origin,
+                              size_t length, const char *rest)
 {
-    const char *const host = strstr(url, "://");
+    const size_t rest_size = strlen(rest) + 1;
+    char *const text = arena_alloc(&session->arena, length + rest_size);
 
-    return host != NULL ? (size_t)(host + 3 - url) + strcspn(host + 3, "/?#") : 0;
-}
-
-/* A relative URL as seen from the base URL. One that is a plain path, as nearly all are,
- * needs no parser; NULL: it is no URL. */
-static const char *resolve_relative(struct session *session, const char *url)
-{
-    const size_t length = strlen(url);
-    char *text;
-
-    if (url[0] != '/' || url[1] == '/' || strstr(url, "/.") != NULL ||
-        strpbrk(url, " #") != NULL)
-        return resolve_url(session, session->base_url, url);
-    text = arena_alloc(&session->arena, session->origin_length + length + 1);
-    memcpy(text, session->base_url, session->origin_length);
-    memcpy(text + session->origin_length, url, length + 1);
+    memcpy(text, origin, length);
+    memcpy(text + length, rest, rest_size);
     return text;
 }
+
+/* A service on a unix socket believes to be "localhost", and says so where it tells the
+ * whole URL of something of its own. */
+static const char *parse_reference_of_socket(struct session *session, const char *base,
+                                             size_t origin_length,
+                                             const char *reference)
+{
+    const char *const origin =
+        strncasecmp(base, "https", 5) == 0 ? "https://localhost" : "http://localhost";
+    const size_t length = strlen(origin);
+    const char *const resolved = parse_reference(
+        session, put_behind(session, origin, length, base + origin_length), reference);
+
+    if (resolved == NULL || strncmp(resolved, origin, length) != 0 ||
+        target_origin_length(resolved) != length)
+        return resolved;
+    return put_behind(session, base, origin_length, resolved + length);
+}
+
+static bool is_of_socket(const char *url)
+{
+    return strncasecmp(url, "http+unix:", 10) == 0 ||
+           strncasecmp(url, "https+unix:", 11) == 0;
+}
+
+/* A path with nothing in it to resolve, to encode or to cut off, as nearly all are. */
+static bool is_plain_path(const char *text)
+{
+    bool is_ascii = true;
+    const char *at = text;
+
+    if (text[0] != '/' || text[1] == '/')
+        return false;
+    for (; *at != '\0'; at++) {
+        const unsigned char byte = (unsigned char)*at;
+
+        if (byte <= ' ' || byte == 0x7F || byte == '#' || (byte == '/' && at[1] == '.'))
+            return false;
+        is_ascii &= byte < 0x80;
+    }
+    return is_ascii || text_is_clean(text, (size_t)(at - text));
+}
+
+/* `reference` as seen from `base`, whose origin has that length; NULL: it is no URL. */
+static const char *resolve_url(struct session *session, const char *base,
+                               size_t origin_length, const char *reference)
+{
+    if (is_plain_path(reference))
+        return put_behind(session, base, origin_length, reference);
+    if (is_of_socket(base))
+        return parse_reference_of_socket(session, base, origin_length, reference);
+    return parse_reference(session, base, reference);
+}
+
+static bool same_part(CURLU *left, CURLU *right, CURLUPart part)
+{
+    char *left_text = NULL, *right_text = NULL;
+    const bool same =
+        curl_url_get(left, part, &left_text, CURLU_DEFAULT_PORT) == CURLUE_OK &&
+        curl_url_get(right, part, &right_text, CURLU_DEFAULT_PORT) == CURLUE_OK &&
+        strcasecmp(left_text, right_text) == 0;
+
+    curl_free(left_text);
+    curl_free(right_text);
+    return same;
+}
+
+static bool parse_same_origin(const char *left_text, const char *right_text)
+{
+    CURLU *const left = curl_url();
+    CURLU *const right = curl_url();
+    const bool same = curl_url_set(left, CURLUPART_URL, left_text, 0) == CURLUE_OK &&
+                      curl_url_set(right, CURLUPART_URL, right_text, 0) == CURLUE_OK &&
+                      same_part(left, right, CURLUPART_SCHEME) &&
+                      same_part(left, right, CURLUPART_HOST) &&
+                      same_part(left, right, CURLUPART_PORT);
+
+    curl_url_cleanup(left);
+    curl_url_cleanup(right);
+    return same;
+}
+
+/* A redirect leads to a socket only from that socket, and then in the same words. */
+static bool same_origin(const char *left, const char *right)
+{
+    const size_t length = target_origin_length(left);
+
+    if (target_origin_length(right) == length && strncmp(left, right, length) == 0)
+        return true;
+    return !is_of_socket(left) && !is_of_socket(right) &&
+           parse_same_origin(left, right);
+}
+
+/* --- what is asked ------------------------------------------------------------------ */
 
 static int check_headers(header_lines lines, struct error *err)
 {
@@ -101,20 +196,34 @@ static int check_headers(header_lines lines, struct error *err)
     return 0;
 }
 
+/* All that are registered but a few have capital letters only. */
+static bool is_method(const char *method)
+{
+    size_t length = 0;
+
+    while (method[length] >= 'A' && method[length] <= 'Z')
+        length++;
+    if (method[length] != '\0') {
+        length = strlen(method);
+        if (!text_is_token(method, length))
+            return false;
+    }
+    return length > 0 && length < METHOD_MAX;
+}
+
 static int check_request(const struct session *session, const struct request *request,
                          struct error *err)
 {
     if (session->busy)
         return error_set(err, "a session sends one request at a time");
-    if (request->method == NULL || strlen(request->method) >= METHOD_MAX ||
-        !text_is_token(request->method, strlen(request->method)))
+    if (request->method == NULL || !is_method(request->method))
         return error_set(err, "a request needs a method such as GET, of at most 31 "
                               "characters");
     if (request->url == NULL)
         return error_set(err, "a request needs a URL");
     if (!text_is_clean(request->url, strlen(request->url)))
         return error_set(err, "the URL has control characters, or is not UTF-8");
-    if (!is_absolute(request->url) && session->base_url == NULL)
+    if (session->base_url == NULL && !is_absolute(request->url))
         return error_set(err,
                          "'%s' is relative, and the session has no base URL: give "
                          "--server-url, or a base URL in the set-up",
@@ -125,25 +234,42 @@ static int check_request(const struct session *session, const struct request *re
     return check_headers(request->headers, err);
 }
 
-/* The part of the URL that labels a request: without query, fragment and user. */
+/* The part of an absolute URL that labels a request: without query, fragment and user. */
 static size_t label_of_url(const char *url, char ret_short[LABEL_MAX],
                            const char **ret_label)
 {
-    const size_t length = strcspn(url, "?#");
-    const char *const host = strstr(url, "://");
-    const size_t authority = host != NULL ? strcspn(host + 3, "/?#") : 0;
-    const char *const at = host != NULL ? memrchr(host + 3, '@', authority) : NULL;
+    const char *const host = strstr(url, "://") + 3;
+    const char *end = host, *after_user = host;
+    bool in_authority = true;
 
+    for (; *end != '\0' && *end != '?' && *end != '#'; end++) {
+        in_authority &= *end != '/';
+        if (*end == '@' && in_authority)
+            after_user = end + 1;
+    }
     *ret_label = url;
-    if (at == NULL)
-        return length;
-    snprintf(ret_short, LABEL_MAX, "%.*s%.*s", (int)(host + 3 - url), url,
-             (int)(length - (size_t)(at + 1 - url)), at + 1);
+    if (after_user == host)
+        return (size_t)(end - url);
+    snprintf(ret_short, LABEL_MAX, "%.*s%.*s", (int)(host - url), url,
+             (int)(end - after_user), after_user);
     *ret_label = ret_short;
     return strlen(ret_short);
 }
 
-static struct request_stats *find_row(const struct session *session)
+/* A row's name is "METHOD label". */
+static bool is_row_of(const struct request_stats *row, const char *method,
+                      const char *label, size_t length)
+{
+    const size_t before = strlen(method) + 1;
+
+    return row->row.name_length == before + length &&
+           memcmp(row->row.name, method, before - 1) == 0 &&
+           row->row.name[before - 1] == ' ' &&
+           memcmp(row->row.name + before, label, length) == 0;
+}
+
+/* Most often it is that of the request before, which is a comparison instead of a hash. */
+static struct request_stats *find_row(struct session *session)
 {
     char text[LABEL_MAX];
     const char *label = session->request->name;
@@ -151,71 +277,67 @@ static struct request_stats *find_row(const struct session *session)
 
     if (label == NULL)
         length = label_of_url(session->url, text, &label);
-    return stats_request(session->context->stats, session->method, label, length);
+    if (session->row == NULL ||
+        !is_row_of(session->row, session->method, label, length))
+        session->row =
+            stats_request(session->context->stats, session->method, label, length);
+    return session->row;
 }
 
 /* --- what came back ----------------------------------------------------------------- */
 
-static void record_hop(const struct session *session, struct request_stats *row,
-                       uint64_t latency_us)
+static void record_transport(struct stats *stats, const struct exchange *exchange)
+{
+    if (exchange->carried_by == CARRIED_BY_DIRECT)
+        stats->direct_requests++;
+    else
+        stats->curl_requests++;
+    stats->connections += exchange->new_connection;
+    stats->replaced_connections += exchange->replaced;
+}
+
+static void record_hop(const struct session *session, struct request_stats *row)
 {
     const struct exchange *const exchange = &session->exchange;
 
+    record_transport(session->context->stats, exchange);
     row->hits += exchange->written;
     row->hit_errors += exchange->written && !exchange->complete;
     row->unsent += !exchange->written;
     row->bytes_in += exchange->bytes_in;
     row->bytes_out += exchange->bytes_out;
-    session->context->stats->connections += exchange->new_connection;
     for (size_t phase = 0; phase < PHASE_COUNT; phase++) {
         if (exchange->phase_happened[phase])
             stats_add_phase(row, (enum stats_phase)phase, exchange->phases_us[phase]);
     }
     if (!exchange->complete)
         return;
-    histogram_record(&row->latency, latency_us);
+    histogram_record(&row->latency, exchange->ended_us - exchange->started_us);
     stats_add_status(row, (unsigned)exchange->status, 1);
-}
-
-static const char *next_header(const char *head, const char *end, const char *name,
-                               size_t *ret_length)
-{
-    const size_t name_length = strlen(name);
-
-    while (head < end) {
-        const char *const stop = memchr(head, '\n', (size_t)(end - head));
-        const char *const line_end = stop != NULL ? stop : end;
-
-        if ((size_t)(line_end - head) > name_length && head[name_length] == ':' &&
-            strncasecmp(head, name, name_length) == 0) {
-            const char *value = head + name_length + 1;
-
-            while (value < line_end && (*value == ' ' || *value == '\t'))
-                value++;
-            *ret_length = (size_t)(line_end - value);
-            while (*ret_length > 0 &&
-                   (value[*ret_length - 1] == ' ' || value[*ret_length - 1] == '\t'))
-                --*ret_length;
-            return value;
-        }
-        head = line_end + 1;
-    }
-    return NULL;
 }
 
 const char *response_header(const struct response *response, const char *name,
                             size_t *ret_length)
 {
-    if (response->head == NULL)
+    const char *line = response->head;
+
+    if (line == NULL)
         return NULL;
-    return next_header(response->head, response->head + response->head_size, name,
-                       ret_length);
+    return exchange_next_header(&line, line + response->head_size, name, ret_length);
 }
 
-static const char *format_label(struct session *session,
-                                const struct request_stats *row)
+/* Also of an answer that is not complete: what came of its head did come. */
+static void take_cookies(struct session *session)
 {
-    return arena_strndup(&session->arena, row->row.name, row->row.name_length);
+    const struct exchange *const exchange = &session->exchange;
+    const char *line = exchange->head, *value;
+    size_t length;
+
+    if (exchange->cookies_set == 0)
+        return;
+    while ((value = exchange_next_header(&line, exchange->head + exchange->head_size,
+                                         "Set-Cookie", &length)) != NULL)
+        cookies_take(&session->cookies, session->url, value, length, time(NULL));
 }
 
 /* "GET /orders: why": the label is cut, not the reason, where both are too long for a row
@@ -226,13 +348,11 @@ static const char *format_failure(struct session *session, const char *label,
     char *const text = arena_alloc(&session->arena, FAILURE_MAX);
     const size_t room = FAILURE_MAX - sizeof(": ") - sizeof("...");
     const size_t why_length = strlen(why), label_length = strlen(label);
-    size_t shown = why_length < room ? room - why_length : 0;
+    const size_t left = why_length < room ? room - why_length : 0;
+    const size_t shown = left < label_length ? text_cut(label, left) : label_length;
 
-    if (shown >= label_length)
-        snprintf(text, FAILURE_MAX, "%s: %s", label, why);
-    else
-        snprintf(text, FAILURE_MAX, "%.*s...: %s", (int)text_cut(label, shown), label,
-                 why);
+    snprintf(text, FAILURE_MAX, "%.*s%s: %s", (int)shown, label,
+             shown < label_length ? "..." : "", why);
     return text;
 }
 
@@ -248,7 +368,7 @@ static void respond(struct session *session, const struct request_stats *row,
         .cancelled = cancelled,
         .detail = exchange->detail,
         .status = exchange->status,
-        .label = format_label(session, row),
+        .label = row->row.name, /* as the row, it stays */
         .reason = exchange->reason != NULL ? exchange->reason : "",
         .url = session->url,
         .head = exchange->head,
@@ -274,34 +394,6 @@ static bool is_redirect(int status)
            status == 308;
 }
 
-static bool same_part(CURLU *left, CURLU *right, CURLUPart part)
-{
-    char *left_text = NULL, *right_text = NULL;
-    const bool same =
-        curl_url_get(left, part, &left_text, CURLU_DEFAULT_PORT) == CURLUE_OK &&
-        curl_url_get(right, part, &right_text, CURLU_DEFAULT_PORT) == CURLUE_OK &&
-        strcasecmp(left_text, right_text) == 0;
-
-    curl_free(left_text);
-    curl_free(right_text);
-    return same;
-}
-
-static bool same_origin(const char *left_text, const char *right_text)
-{
-    CURLU *const left = curl_url();
-    CURLU *const right = curl_url();
-    const bool same = curl_url_set(left, CURLUPART_URL, left_text, 0) == CURLUE_OK &&
-                      curl_url_set(right, CURLUPART_URL, right_text, 0) == CURLUE_OK &&
-                      same_part(left, right, CURLUPART_SCHEME) &&
-                      same_part(left, right, CURLUPART_HOST) &&
-                      same_part(left, right, CURLUPART_PORT);
-
-    curl_url_cleanup(left);
-    curl_url_cleanup(right);
-    return same;
-}
-
 /* RFC 9110, 15.4: 303 asks with GET, and so, by long habit, do 301 and 302 after a POST;
  * 307 and 308 repeat the request as it was. */
 static void change_method(struct session *session, int status)
@@ -323,18 +415,16 @@ static bool follow_redirect(struct session *session, const struct request_stats 
     size_t length;
     const char *location, *target;
 
-    if (!session->request->follow || !is_redirect(exchange->status) ||
-        exchange->head == NULL)
+    if (!session->request->follow || !is_redirect(exchange->status))
         return false;
-    location = next_header(exchange->head, exchange->head + exchange->head_size,
-                           "Location", &length);
+    location = exchange_header(exchange, "Location", &length);
     if (location == NULL)
         return false;
     if (session->redirects == REDIRECTS_MAX) {
         respond(session, row, "over 10 redirects", false);
         return true;
     }
-    target = resolve_url(session, session->url,
+    target = resolve_url(session, session->url, target_origin_length(session->url),
                          arena_strndup(&session->arena, location, length));
     if (target == NULL || strncasecmp(target, "http", 4) != 0) {
         respond(session, row, "the redirect's Location is no HTTP URL", false);
@@ -353,7 +443,8 @@ static void on_hop_done(struct exchange *exchange)
     struct session *const session = exchange->data;
     struct request_stats *const row = find_row(session);
 
-    record_hop(session, row, exchange->ended_us - session->hop_started_us);
+    record_hop(session, row);
+    take_cookies(session);
     if (exchange->complete && follow_redirect(session, row))
         return;
     respond(session, row, exchange->complete ? NULL : exchange->failure, false);
@@ -365,6 +456,15 @@ static bool is_secret(const char *line)
 {
     return strncasecmp(line, "Authorization:", 14) == 0 ||
            strncasecmp(line, "Cookie:", 7) == 0;
+}
+
+static bool has_header(header_lines lines, const char *name)
+{
+    for (; lines != NULL && *lines != NULL; lines++) {
+        if (text_is_same_word(*lines, name, strlen(name)))
+            return true;
+    }
+    return false;
 }
 
 /* The headers without those that are only for the host that was asked first. */
@@ -399,13 +499,23 @@ static bool says_empty_body(const char *method)
            strcmp(method, "PATCH") == 0;
 }
 
+/* A Cookie header of the session or the request is all there is. */
+static const char *cookies_of_hop(struct session *session)
+{
+    const struct exchange *const exchange = &session->exchange;
+
+    if (session->cookies == NULL || has_header(exchange->headers, "Cookie:") ||
+        has_header(exchange->user_headers, "Cookie:"))
+        return NULL;
+    return cookies_for(session->cookies, session->url, time(NULL), &session->arena);
+}
+
 static void start_hop(struct session *session, uint64_t now_us)
 {
     const struct request *const request = session->request;
     const bool with_body = request->body != NULL && !session->drop_body;
     const char *const no_body = says_empty_body(session->method) ? "" : NULL;
 
-    session->hop_started_us = now_us;
     session->exchange = (struct exchange){
         .method = session->method,
         .url = session->url,
@@ -415,6 +525,7 @@ static void start_hop(struct session *session, uint64_t now_us)
         .content_type = with_body ? request->content_type : NULL,
         .body = with_body ? request->body : no_body,
         .body_size = with_body ? request->body_size : 0,
+        .started_us = now_us,
         .timeout_us = time_left_us(session, now_us),
         .verify = session->verify,
         .keep_body = request->keep_body,
@@ -422,6 +533,7 @@ static void start_hop(struct session *session, uint64_t now_us)
         .on_done = on_hop_done,
         .data = session,
     };
+    session->exchange.cookies = cookies_of_hop(session);
     if (session->context->on_sending != NULL)
         session->context->on_sending(session, &session->exchange);
     session->context->transport_type->start(session->user, &session->exchange);
@@ -437,7 +549,8 @@ int session_send(struct session *session, const struct request *request,
         return -1;
     session->url = request->url;
     if (!is_absolute(request->url))
-        session->url = resolve_relative(session, request->url);
+        session->url = resolve_url(session, session->base_url, session->origin_length,
+                                   request->url);
     if (session->url == NULL)
         return error_set(err, "'%s' is no URL", request->url);
     session->busy = true;
@@ -462,7 +575,7 @@ void session_cancel(struct session *session)
         return;
     session->context->transport_type->cancel(&session->exchange);
     row = find_row(session);
-    record_hop(session, row, 0);
+    record_hop(session, row);
     respond(session, row, "cut by the forced end of the test", true);
 }
 
@@ -510,7 +623,7 @@ int session_new(const struct session_context *context,
     session->user = context->transport_type->user_new(context->transport);
     session->base_url = options->base_url != NULL ? xstrdup(options->base_url) : NULL;
     session->origin_length =
-        options->base_url != NULL ? origin_length(options->base_url) : 0;
+        options->base_url != NULL ? target_origin_length(options->base_url) : 0;
     session->headers = copy_lines(options->headers);
     session->timeout_s = options->timeout_s;
     session->verify = options->verify;
@@ -528,6 +641,7 @@ void session_destroy(struct session *session)
         free(*line);
     free(session->headers);
     free(session->base_url);
+    cookies_destroy(session->cookies);
     arena_clear(&session->arena);
     free(session);
 }

@@ -1,7 +1,10 @@
-/* http/session.h - a virtual user's way to the service: requests, redirects, answers.
+/* http/session.h - a virtual user's way to the service: requests, redirects, cookies,
+ * answers.
  *
  * The session follows redirects itself, hop by hop, on every transport, and records each
- * hop in the stats: so a hit is defined here and nowhere else (design.md, "A hit"). */
+ * hop in the stats: so a hit is defined here and nowhere else (design.md, "A hit"). It
+ * keeps the cookies, too, from one request to the next. A URL may lead to a unix socket
+ * (target.h); a redirect from there leads elsewhere only where it says so. */
 #ifndef HTTP_SESSION_H
 #define HTTP_SESSION_H
 

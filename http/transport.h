@@ -1,7 +1,24 @@
 /* http/transport.h - what carries HTTP requests.
  *
- * To add one: write http/NAME.c with a transport_type; crew_open() chooses. A transport never follows a redirect and never repeats
- * a request by itself: one exchange is at most one request on the wire. */
+ * To add one: write http/NAME.c with a transport_type, and list it in transport_types[].
+ * --transport, its help and the tests walk that table.
+ *
+ * A transport never follows a redirect, keeps no cookies and decodes nothing: that is the
+ * session's. One exchange is one request on the wire, with one exception, the same on every
+ * transport, and counted (exchange.replaced). A connection that was kept from an earlier
+ * request may have been closed by the server meanwhile; it is replaced by another one
+ *
+ *   - whatever the method, when not a byte of the request was written: the connection was
+ *     found closed (or with bytes on it that nobody asked for) before the write, or the
+ *     write took none of it;
+ *   - once, when the request was written, and the connection ended, closed or reset, before
+ *     the first byte of an answer, and its method is idempotent (RFC 9110, 9.2.2: GET, HEAD,
+ *     OPTIONS, TRACE, PUT, DELETE). The server has closed an idle connection while the
+ *     request was on its way (RFC 9112, 9.3.1 and 9.5); browsers and libcurl do the same.
+ *
+ * So the first of the two writings is no hit: the answer's is. Any other request (a POST
+ * that was written) fails with failure_kept_closed: the server may have done what it asked.
+ * On a connection that is new nothing is ever written twice. */
 #ifndef HTTP_TRANSPORT_H
 #define HTTP_TRANSPORT_H
 
@@ -10,10 +27,11 @@
 #include "http/exchange.h"
 
 struct transport;      /* one for each process */
-struct transport_user; /* one virtual user's connections and cookies */
+struct transport_user; /* one virtual user's connections */
 
 struct transport_type {
     const char *name;
+    const char *help; /* for --transport */
 
     struct transport *(*new)(struct ev_loop *loop);
     void (*destroy)(struct transport *transport); /* no user left */
@@ -29,6 +47,16 @@ struct transport_type {
     void (*cancel)(struct exchange *exchange);
 };
 
-extern const struct transport_type transport_curl;
+extern const struct transport_type transport_curl;   /* everything, by libcurl */
+extern const struct transport_type transport_direct; /* HTTP/1.1, by ourselves */
+extern const struct transport_type transport_auto; /* direct where it can, else curl */
+
+/* Ends with NULL; the first is the default. */
+extern const struct transport_type *const transport_types[];
+
+const struct transport_type *transport_find(const char *name); /* NULL: none */
+
+/* Of which the second rule above speaks. */
+bool transport_may_repeat(const char *method);
 
 #endif

@@ -11,6 +11,8 @@
 
 #define METHOD_LENGTH_MAX 31 /* characters: as http/session.c takes them */
 
+const char *const job_transports[] = {"auto", "direct", "curl", NULL};
+
 #define FIELD(name) offsetof(struct job, name)
 
 #define WHAT "What to run"
@@ -63,6 +65,16 @@ static const struct option_row rows[] = {
         .section = WHAT,
         .help = "accept any certificate of a server",
         .field = FIELD(insecure),
+    },
+    {
+        .name = "transport",
+        .type = OPTION_TEXT,
+        .metavar = "NAME",
+        .standard = "auto",
+        .section = WHAT,
+        .help = "what carries requests: direct (HTTP/1.1, the cheapest), curl (libcurl, "
+                "HTTP/2 too), or auto: direct, and curl where a server chooses HTTP/2",
+        .field = FIELD(transport),
     },
 
     /* how much */
@@ -368,10 +380,11 @@ static const char *shown(const char *text, char ret_shown[SHOWN_SIZE])
     return ret_shown;
 }
 
-/* Where the host of a URL begins; NULL where `text` is no http:// or https:// URL. */
+/* Where the host of a URL begins; NULL where `text` is none of these. */
 static const char *host_of(const char *text)
 {
-    static const char *const schemes[] = {"http://", "https://"};
+    static const char *const schemes[] = {"http://", "https://", "http+unix://",
+                                          "https+unix://"};
 
     for (size_t i = 0; i < ARRAY_SIZE(schemes); i++)
         if (strncasecmp(text, schemes[i], strlen(schemes[i])) == 0)
@@ -462,6 +475,17 @@ static int check_request(const struct job *job, struct error *err)
     return 0;
 }
 
+static int check_transport(const char *transport, struct error *err)
+{
+    char value[SHOWN_SIZE];
+
+    for (size_t i = 0; job_transports[i] != NULL; i++)
+        if (strcmp(transport, job_transports[i]) == 0)
+            return 0;
+    return error_set(err, "--transport takes auto, direct or curl, not '%s'",
+                     shown(transport, value));
+}
+
 bool job_run_id_is_valid(const char *run_id, size_t length)
 {
     static const char signs[] = "-_.0123456789"
@@ -490,7 +514,7 @@ static int check_run_id(const char *run_id, struct error *err)
 int job_check(const struct job *job, const struct text_list *given, struct error *err)
 {
     if (check_together(job, err) == -1 || check_test(job, given, err) == -1 ||
-        check_request(job, err) == -1)
+        check_request(job, err) == -1 || check_transport(job->transport, err) == -1)
         return -1;
     if (job->server_url != NULL &&
         check_url("--server-url", job->server_url, err) == -1)

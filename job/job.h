@@ -26,6 +26,7 @@ struct job {
     bool single_run;   /* each worker runs each scenario once, by name */
     char *server_url;  /* NULL, or the base of relative URLs */
     bool insecure;     /* certificates are not verified */
+    char *transport;   /* one of job_transports[] */
 
     /* how much */
     long workers;      /* in each process */
@@ -66,6 +67,9 @@ struct job {
     long agent_count; /* how many the run has; 0: a local run */
 };
 
+/* The names of http/transport.h's transport_types[], the default first; ends with NULL. */
+extern const char *const job_transports[];
+
 /* All fields at their defaults; job_clear() frees what they own. */
 void job_init(struct job *job);
 void job_clear(struct job *job);
@@ -104,7 +108,8 @@ static inline unsigned job_process_count(const struct job *job)
  * at most. */
 bool job_run_id_is_valid(const char *run_id, size_t length);
 
-/* Whether `test` is a URL (http:// or https://, in any case). */
+/* Whether `test` is a URL (http:// or https://, or http+unix:// or https+unix:// with the
+ * path of a socket for a host; in any case). */
 bool job_test_is_url(const char *test);
 
 #endif

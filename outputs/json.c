@@ -189,6 +189,15 @@ static json_t *describe_totals(const struct stats *stats)
     return object;
 }
 
+static json_t *describe_transports(const struct stats *stats)
+{
+    json_t *const object = json_object();
+
+    json_object_set_new(object, "curl", integer(stats->curl_requests));
+    json_object_set_new(object, "direct", integer(stats->direct_requests));
+    return object;
+}
+
 static json_t *describe_scenario(const struct table_row *row)
 {
     const struct scenario_stats *const scenario = (const struct scenario_stats *)row;
@@ -349,6 +358,8 @@ static json_t *describe_report(const struct report *report)
         {"setup_failed",         integer(stats->setup_failed)        },
         {"session_setup_failed", integer(stats->session_setup_failed)},
         {"connections",          integer(stats->connections)         },
+        {"replaced_connections", integer(stats->replaced_connections)},
+        {"transports",           describe_transports(stats)          },
         {"lines_dropped",        integer(stats->lines_dropped)       },
         {"totals",               describe_totals(stats)              },
         {"scenarios",            describe_scenarios(stats)           },

@@ -175,12 +175,31 @@ static char *describe_requests(const struct summary *summary)
 
 static char *describe_traffic(const struct summary *summary)
 {
+    const struct stats *const stats = &summary->report->stats;
     char in[WORDS_SIZE], out[WORDS_SIZE], connections[WORDS_SIZE];
+    char replaced[WORDS_SIZE] = "";
 
+    if (stats->replaced_connections > 0)
+        snprintf(replaced, sizeof(replaced), ", %llu replaced",
+                 (unsigned long long)stats->replaced_connections);
     return xasprintf(
-        "%s in, %s out, over %s", words_bytes(summary->totals.bytes_in, in),
+        "%s in, %s out, over %s%s", words_bytes(summary->totals.bytes_in, in),
         words_bytes(summary->totals.bytes_out, out),
-        words_count(summary->report->stats.connections, "connection", connections));
+        words_count(stats->connections, "connection", connections), replaced);
+}
+
+/* "direct", or "direct (1200 requests), curl (3)" */
+static char *describe_transports(const struct stats *stats)
+{
+    char direct[WORDS_SIZE];
+
+    if (stats->curl_requests == 0)
+        return xstrdup("direct");
+    if (stats->direct_requests == 0)
+        return xstrdup("curl");
+    return xasprintf("direct (%s), curl (%llu)",
+                     words_count(stats->direct_requests, "request", direct),
+                     (unsigned long long)stats->curl_requests);
 }
 
 static void write_set_ups(const struct summary *summary)
@@ -214,6 +233,8 @@ static void write_facts(const struct summary *summary)
     write_fact(summary, "requests", describe_requests(summary));
     if (summary->totals.hits > 0)
         write_fact(summary, "traffic", describe_traffic(summary));
+    if (report->stats.curl_requests > 0 || report->stats.direct_requests > 0)
+        write_fact(summary, "transport", describe_transports(&report->stats));
     write_set_ups(summary);
     if (report->stats.lines_dropped > 0)
         write_fact(summary, "lines",

@@ -46,15 +46,17 @@ static void on_answer(struct session *session, const struct exchange *exchange,
 
 void crew_open(struct crew *crew, size_t workers)
 {
+    const struct transport_type *const type = transport_find(crew->job->transport);
     const bool listened = crew->test->has[FIXTURE_EVENTS] || trace_is_wanted(crew);
 
     crew->worker_count = workers;
     crew->workers = xcalloc(workers, sizeof(*crew->workers));
+    crew->rows = xcalloc(crew->test->scenario_count, sizeof(struct scenario_stats *));
     if (getrandom(&crew->random, sizeof(crew->random), 0) != sizeof(crew->random))
         crew->random = clock_us();
     crew->http = (struct session_context){
-        .transport_type = &transport_curl,
-        .transport = transport_curl.new(crew->loop),
+        .transport_type = type,
+        .transport = (type->new)(crew->loop),
         .stats = &crew->delta->stats,
         .on_sending = listened ? on_sending : NULL,
         .on_answer = listened ? on_answer : NULL,
@@ -72,6 +74,7 @@ void crew_close(struct crew *crew)
         free(crew->workers[i]);
     }
     free(crew->workers);
+    free(crew->rows);
     crew->workers = NULL;
     crew->http.transport_type->destroy(crew->http.transport);
 }
@@ -152,6 +155,16 @@ void crew_line(struct crew *crew, enum line_kind kind, long worker, const char *
     vsnprintf(text + length, sizeof(text) - (size_t)length, format, args);
     va_end(args);
     delta_add_line(crew->delta, kind, text);
+}
+
+struct scenario_stats *crew_scenario_row(struct crew *crew,
+                                         const struct scenario *scenario)
+{
+    struct scenario_stats **const row = &crew->rows[scenario - crew->test->scenarios];
+
+    if (*row == NULL)
+        *row = stats_scenario(&crew->delta->stats, scenario->name);
+    return *row;
 }
 
 uint64_t crew_elapsed_us(const struct crew *crew)

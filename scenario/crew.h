@@ -39,7 +39,8 @@ struct crew {
 
     /* What follows is the crew's own. */
     struct worker **workers;
-    size_t worker_count; /* planned */
+    size_t worker_count;          /* planned */
+    struct scenario_stats **rows; /* of the scenarios, as they were looked up */
     size_t started, ended;
     bool stopping; /* no run begins any more */
     uint64_t random;
@@ -69,6 +70,10 @@ size_t crew_running(const struct crew *crew);
  * on agent 0 of a run that has agents; a negative worker is none. */
 void crew_line(struct crew *crew, enum line_kind kind, long worker, const char *format,
                ...) __attribute__((format(printf, 4, 5)));
+
+/* Where the runs of a scenario are counted: looked up once for a process. */
+struct scenario_stats *crew_scenario_row(struct crew *crew,
+                                         const struct scenario *scenario);
 
 uint64_t crew_elapsed_us(const struct crew *crew); /* since START */
 

@@ -39,15 +39,13 @@ static const char no_scenario[] = "(no scenario)"; /* a failed picker's row */
 static void notify(struct worker *worker, enum event_kind kind, const char *error)
 {
     struct test *const test = worker->crew->test;
-    const struct event event = {
-        .kind = kind,
-        .worker = worker,
-        .scenario = worker->current.scenario,
-        .error = error,
-    };
 
     if (test->has[FIXTURE_EVENTS])
-        test->host->notify(worker->crew, &event);
+        test->host->notify(worker->crew,
+                           &(struct event){.kind = kind,
+                                           .worker = worker,
+                                           .scenario = worker->current.scenario,
+                                           .error = error});
 }
 
 /* Counts one failure's message, and shows it. */
@@ -312,8 +310,7 @@ static void finish_run(struct worker *worker, const struct outcome *outcome)
 {
     struct crew *const crew = worker->crew;
     const struct scenario *const scenario = worker->current.scenario;
-    struct scenario_stats *const row =
-        stats_scenario(&crew->delta->stats, scenario->name);
+    struct scenario_stats *const row = crew_scenario_row(crew, scenario);
     double pause_s = crew->job->delay_s;
 
     switch (outcome->kind) {

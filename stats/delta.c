@@ -11,7 +11,8 @@
  *     until_us   integer
  *     scalars    map         name: integer; those that are zero are left out:
  *                            workers_started, workers_ended, setup_failed,
- *                            session_setup_failed, lines_dropped, connections
+ *                            session_setup_failed, lines_dropped, connections,
+ *                            replaced_connections, curl_requests, direct_requests
  *     requests   array       at most 1,000 and "(other)", of maps:
  *         name        text       "METHOD name", at most 200 bytes
  *         hits        integer    requests of which a byte was written

@@ -89,7 +89,10 @@ struct counter_stats {
     X(setup_failed) \
     X(session_setup_failed) \
     X(lines_dropped) \
-    X(connections)
+    X(connections) \
+    X(replaced_connections) /* kept ones that had been closed: others took their place */ \
+    X(curl_requests)        /* what each transport had, hits and unsent together */ \
+    X(direct_requests)
 
 struct stats {
 #define SCALAR_FIELD(name) uint64_t name;

@@ -4,6 +4,9 @@
  * bytes that are taken again and give the same, it merges, and its percentiles lie within
  * its minimum and maximum. What does not hold aborts.
  *
+ * Parts: stats base/buffer base/error base/memory base/text base/wire
+ * Libraries: msgpack
+ *
  * `fuzz_delta --write-corpus DIR` writes deltas to begin with and ends. */
 #include <stdint.h>
 #include <stdio.h>

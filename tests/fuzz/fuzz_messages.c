@@ -4,6 +4,10 @@
  * reader took of it packs into bytes that are taken again and give the same. What does
  * not hold aborts.
  *
+ * Parts: proto/bundle proto/cluster proto/facts proto/fields proto/messages job stats
+ * Parts: base/buffer base/digest base/error base/log base/memory base/text base/wire
+ * Libraries: msgpack libcrypto
+ *
  * `fuzz_messages --write-corpus DIR` writes one of each message and ends. */
 #include <stdint.h>
 #include <stdio.h>

@@ -84,9 +84,11 @@ class BadCode(NginxTest):
         return super().environment({"XDG_CACHE_HOME": self.cache, **(extra or {})})
 
     def load(self, name, processes, *args):
+        # Another host than the server URL's, so another connection; and an address, since a
+        # look-up gives other workers the time to end, and to let go of a descriptor.
         head = (
             f"#include <signal.h>\n#define LAST {processes - 1}\n"
-            f'#define EXTERN "http://localhost:{self.nginx.ports[0]}/"\n'
+            f'#define EXTERN "http://[::ffff:127.0.0.1]:{self.nginx.ports[0]}/"\n'
         )
         return self.run_molotov(
             "-s", name, "-p", processes, "-w", WORKERS, "-r", RUNS,

@@ -134,8 +134,9 @@ static inline void record_counter(struct stats *stats, const struct recording *w
 static inline void record_scalar(struct stats *stats, const struct recording *what)
 {
     uint64_t *const scalars[] = {
-        &stats->workers_started,      &stats->workers_ended, &stats->setup_failed,
-        &stats->session_setup_failed, &stats->lines_dropped, &stats->connections,
+#define SCALAR_PLACE(name) &stats->name,
+        STATS_SCALARS(SCALAR_PLACE)
+#undef SCALAR_PLACE
     };
 
     *scalars[what->size % ARRAY_SIZE(scalars)] += what->label;

@@ -44,6 +44,7 @@ static void test_defaults(void **state)
     assert_int_equal(job.fail, -1);
     assert_true(job.stop_timeout_s == 30 && job.stuck_timeout_s == 30);
     assert_true(job.console_update_s == 0.2);
+    assert_string_equal(job.transport, job_transports[0]);
     assert_null(job.request_method);
     assert_int_equal(job.outputs.count, 1);
     assert_string_equal(job.outputs.items[0], JOB_OUTPUT_STANDARD);
@@ -69,6 +70,11 @@ static void test_accepted(void **state)
         {"https://x/?a=b", "-k", "-H", "Empty:"},
         {"http://[::1]:8080", "-H", "A:\tb"},
         {"--server-url", "http://x:1"},
+        {"http+unix://%2Frun%2Fapp.sock/x"},
+        {"--server-url", "https+unix://%2Frun%2Fapp.sock"},
+        {"--transport", "auto"},
+        {"--transport", "direct"},
+        {"--transport", "curl"},
         {"--run-id", "20250102-a.b_C"},
         {"--output", "json", "--output", "null"},
     };
@@ -140,6 +146,12 @@ static void test_refused(void **state)
          "TEST: the URL 'http://x/ ' has a control character, or is not UTF-8"},
         {{"--server-url", "localhost"},
          "--server-url takes an http:// or https:// URL, not 'localhost'"},
+        {{"http+unix://"}, "TEST: the URL 'http+unix://' names no host"},
+        {{"--transport", "Curl"},
+         "--transport takes auto, direct or curl, not 'Curl'"},
+        {{"--transport", ""}, "--transport takes auto, direct or curl, not ''"},
+        {{"--transport", "a\x1B"},
+         "--transport takes auto, direct or curl, not 'a '"},
         {{"--run-id", "../x"},
          "--run-id takes up to 64 letters, digits, '-', '_' and '.', not '../x'"},
     };
@@ -222,7 +234,7 @@ static void test_wire_round_trip(void **state)
         {"https://x/\xC3\xA9", "-X", "PUT", "-H", "A: b", "-H", "C: d", "--data="},
         {"-s", "one", "--server-url", "http://y", "-k", "--run-id=r1", "--object",
          "/x.so"},
-        {"x.c", "--agent-index=3", "--agent-count=5"},
+        {"x.c", "--agent-index=3", "--agent-count=5", "--transport=curl"},
     };
     /* clang-format on */
 
@@ -342,6 +354,11 @@ static void put_run_id(msgpack_packer *packer)
     wire_put_text(packer, "run-id", "../../etc");
 }
 
+static void put_transport(msgpack_packer *packer)
+{
+    wire_put_text(packer, "transport", "quic");
+}
+
 static void put_unknown(msgpack_packer *packer)
 {
     wire_put_text(packer, "shoe-size", "44");
@@ -367,6 +384,7 @@ static void test_wire_hostile(void **state)
         {"too many headers",     put_headers_many,    false},
         {"a NUL in a header",    put_header_nul,      false},
         {"a path as run-id",     put_run_id,          false},
+        {"no transport of ours", put_transport,       false},
         {"an unknown name",      put_unknown,         true },
     };
 

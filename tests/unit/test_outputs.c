@@ -63,6 +63,8 @@ static void record_troubles(struct stats *stats)
     stats->setup_failed = 1;
     stats->session_setup_failed = 2;
     stats->connections = 4;
+    stats->replaced_connections = 2;
+    stats->direct_requests = 105;
     stats->lines_dropped = 5;
 }
 
@@ -248,7 +250,8 @@ static void test_stdout_report(void **state)
         "  requests   102, 51.0/s, 2 without a complete answer, and 3 more could not "
         "be "
         "sent\n",
-        "  traffic    97.7 KiB in, 9.77 KiB out, over 4 connections\n",
+        "  traffic    97.7 KiB in, 9.77 KiB out, over 4 connections, 2 replaced\n"
+        "  transport  direct\n",
         "  set-ups    1 worker failed to set up and did not run\n",
         "  sessions   2 sessions failed to set up\n",
         "  process 1 was killed by SIGSEGV, in scenario buy\n",
@@ -387,6 +390,35 @@ static void test_stdout_nothing_happened(void **state)
     assert_string_equal(buffer_text(&text), want);
     buffer_clear(&text);
     report_clear(&report);
+}
+
+static void test_summary_of_transports(void **state)
+{
+    static const struct {
+        uint64_t direct, curl;
+        const char *want;
+    } cases[] = {
+        {3,    0, "\n  transport  direct\n"                          },
+        {0,    3, "\n  transport  curl\n"                            },
+        {1,    1, "\n  transport  direct (1 request), curl (1)\n"    },
+        {1200, 3, "\n  transport  direct (1200 requests), curl (3)\n"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct buffer text = BUFFER_INIT;
+        struct report report;
+
+        report_init(&report);
+        report.facts.state = RUN_FINISHED;
+        report.stats.direct_requests = cases[i].direct;
+        report.stats.curl_requests = cases[i].curl;
+        summary_write(&report, 80, false, &text);
+        if (strstr(buffer_text(&text), cases[i].want) == NULL)
+            fail_msg("'%s' is not in:\n%s", cases[i].want, buffer_text(&text));
+        buffer_clear(&text);
+        report_clear(&report);
+    }
 }
 
 static void test_summary_of_cluster(void **state)
@@ -734,6 +766,9 @@ static void check_numbers(json_t *document)
         {"setup_failed",                          1     },
         {"session_setup_failed",                  2     },
         {"connections",                           4     },
+        {"replaced_connections",                  2     },
+        {"transports/direct",                     105   },
+        {"transports/curl",                       0     },
         {"lines_dropped",                         5     },
         {"totals/ok",                             90    },
         {"totals/failed",                         15    },
@@ -1154,6 +1189,7 @@ int main(void)
         cmocka_unit_test(test_stdout_quiet),
         cmocka_unit_test(test_stdout_many_failures),
         cmocka_unit_test(test_stdout_nothing_happened),
+        cmocka_unit_test(test_summary_of_transports),
         cmocka_unit_test(test_summary_of_cluster),
         cmocka_unit_test(test_summary_width),
         cmocka_unit_test(test_stdout_unwritable),

@@ -21,8 +21,9 @@ enum { HOPS_MAX = 20, TEXT_MAX = 600 };
 struct hop {
     char method[32], url[TEXT_MAX], headers[TEXT_MAX], user_headers[TEXT_MAX];
     char content_type[64];
-    char body[64]; /* "(none)" where there was none */
-    uint64_t timeout_us;
+    char body[64];          /* "(none)" where there was none */
+    char cookies[TEXT_MAX]; /* the same */
+    uint64_t started_us, timeout_us;
     bool verify, keep_body;
 };
 
@@ -78,6 +79,9 @@ static void fake_start(struct transport_user *user, struct exchange *exchange)
     snprintf(hop->body, sizeof(hop->body), "%.*s",
              exchange->body != NULL ? (int)exchange->body_size : 6,
              exchange->body != NULL ? (const char *)exchange->body : "(none)");
+    snprintf(hop->cookies, sizeof(hop->cookies), "%s",
+             exchange->cookies != NULL ? exchange->cookies : "(none)");
+    hop->started_us = exchange->started_us;
     hop->timeout_us = exchange->timeout_us;
     hop->verify = exchange->verify;
     hop->keep_body = exchange->keep_body;
@@ -186,18 +190,24 @@ struct answer {
     bool unsent;             /* nothing was written */
 };
 
+static void add_lines(struct exchange *exchange, const char *head)
+{
+    for (const char *end; (end = strchr(head, '\n')) != NULL; head = end + 1)
+        assert_int_equal(exchange_add_line(exchange, head, (size_t)(end - head)), 0);
+}
+
 static void answer(struct user *user, const struct answer *answer)
 {
     struct exchange *const exchange = user->transport.pending;
-    const char *const head = answer->head != NULL ? answer->head : "";
 
     assert_non_null(exchange);
     user->transport.pending = NULL;
     exchange->written = !answer->unsent;
     exchange->complete = !answer->is_cut && !answer->unsent;
-    exchange->status = answer->status;
-    exchange->head = arena_strndup(exchange->arena, head, strlen(head));
-    exchange->head_size = strlen(head);
+    if (answer->status != 0)
+        exchange_begin_head(exchange, answer->status, "", 0);
+    if (answer->head != NULL)
+        add_lines(exchange, answer->head);
     if (answer->body != NULL) {
         exchange->body_length = strlen(answer->body);
         exchange->body_data =
@@ -370,6 +380,7 @@ static void test_phases_and_connections(void **state)
         answer(&user, &(struct answer){.status = 200});
     }
     assert_int_equal(user.stats.connections, 1);
+    assert_int_equal(user.stats.replaced_connections, 0);
     assert_int_equal(row(&user, "GET http://a.example/")->phases[PHASE_CONNECT]->count,
                      1);
     assert_int_equal(
@@ -378,24 +389,90 @@ static void test_phases_and_connections(void **state)
     user_close(&user);
 }
 
+/* What carried them, all that was begun: hits, and what was never sent. */
+static void test_transports_are_counted(void **state)
+{
+    static const enum carrier_kind carriers[] = {CARRIED_BY_CURL, CARRIED_BY_DIRECT,
+                                                 CARRIED_BY_DIRECT};
+    struct user user;
+
+    (void)state;
+    user_open(&user, &SESSION_OPTIONS_INIT);
+    for (size_t i = 0; i < ARRAY_SIZE(carriers); i++) {
+        user_send(&user, &get);
+        user.transport.pending->carried_by = carriers[i];
+        user.transport.pending->replaced = i == 1;
+        answer(&user, &(struct answer){.status = 200, .unsent = i == 2});
+    }
+    user_send(&user, &get);
+    session_cancel(user.session);
+    assert_int_equal(user.stats.curl_requests, 2);
+    assert_int_equal(user.stats.direct_requests, 2);
+    assert_int_equal(user.stats.replaced_connections, 1);
+    user_close(&user);
+}
+
+/* Each is counted in its own row, whichever came before. */
+static void test_rows_take_turns(void **state)
+{
+    static const struct {
+        const char *method, *url, *name, *row;
+    } cases[] = {
+        {"GET",  "http://a/x",   NULL,     "GET http://a/x"    },
+        {"GET",  "http://a/y",   NULL,     "GET http://a/y"    },
+        {"POST", "http://a/y",   NULL,     "POST http://a/y"   },
+        {"GET",  "http://a/x",   "name",   "GET name"          },
+        {"GET",  "http://a/x",   "nam",    "GET nam"           },
+        {"GET",  "http://a/x?y", NULL,     "GET http://a/x"    },
+        {"GE",   "http://a/",    "T http", "GE T http"         },
+        {"GE",   "http://a/",
+         "a\x01"
+         "b\xFF",                          "GE a b\xEF\xBF\xBD"},
+    };
+    struct user user;
+
+    (void)state;
+    user_open(&user, &SESSION_OPTIONS_INIT);
+    for (size_t round = 0; round < 3; round++) {
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+            for (size_t k = 0; k < 2; k++) {
+                user.transport.hop_count = 0;
+                user_send(&user, &(struct request){.method = cases[i].method,
+                                                   .url = cases[i].url,
+                                                   .name = cases[i].name});
+                answer(&user, &(struct answer){.status = 200});
+                expect_text(cases[i].row, user.response.label, cases[i].row);
+            }
+        }
+        assert_int_equal(row(&user, "GET http://a/x")->hits, 4);
+        assert_int_equal(row(&user, "GET nam")->hits, 2);
+        assert_int_equal(row(&user, "GE T http")->hits, 2);
+        stats_reset(&user.stats); /* an interval is over */
+    }
+    assert_int_equal(user.stats.requests.count, 7);
+    user_close(&user);
+}
+
 static void test_labels(void **state)
 {
     static const struct {
         const char *url, *name, *want;
     } cases[] = {
-        {"http://a/",                  NULL,      "GET http://a/"        },
-        {"http://a",                   NULL,      "GET http://a"         },
-        {"http://a/x?y=1&z",           NULL,      "GET http://a/x"       },
-        {"http://a/x#part",            NULL,      "GET http://a/x"       },
-        {"http://a?y",                 NULL,      "GET http://a"         },
-        {"http://me:word@a/x?y",       NULL,      "GET http://a/x"       },
-        {"http://me:w@rd@a:80/x",      NULL,      "GET http://a:80/x"    },
-        {"http://me@a?x@y",            NULL,      "GET http://a"         },
-        {"http://a/x@y",               NULL,      "GET http://a/x@y"     },
-        {"http://a?mail=x@y",          NULL,      "GET http://a"         },
-        {"http://a/x?y",               "/orders", "GET /orders"          },
-        {"http://me:word@a/x",         "a?b#c@d", "GET a?b#c@d"          },
-        {"http://a/\xC3\xA9?\xC3\xA9", NULL,      "GET http://a/\xC3\xA9"},
+        {"http://a/",                  NULL,      "GET http://a/"         },
+        {"http://a",                   NULL,      "GET http://a"          },
+        {"http://a/x?y=1&z",           NULL,      "GET http://a/x"        },
+        {"http://a/x#part",            NULL,      "GET http://a/x"        },
+        {"http://a?y",                 NULL,      "GET http://a"          },
+        {"http://me:word@a/x?y",       NULL,      "GET http://a/x"        },
+        {"http://me:w@rd@a:80/x",      NULL,      "GET http://a:80/x"     },
+        {"http://me@a?x@y",            NULL,      "GET http://a"          },
+        {"http://a/x@y",               NULL,      "GET http://a/x@y"      },
+        {"http://a?mail=x@y",          NULL,      "GET http://a"          },
+        {"http://a/x?y",               "/orders", "GET /orders"           },
+        {"http://me:word@a/x",         "a?b#c@d", "GET a?b#c@d"           },
+        {"http://a/\xC3\xA9?\xC3\xA9", NULL,      "GET http://a/\xC3\xA9" },
+        {"http+unix://%2Fs/x?y",       NULL,      "GET http+unix://%2Fs/x"},
+        {"http+unix://me:w@%2Fs/x",    NULL,      "GET http+unix://%2Fs/x"},
     };
 
     (void)state;
@@ -445,26 +522,34 @@ static void test_relative_urls(void **state)
     static const struct {
         const char *base, *url, *want;
     } cases[] = {
-        {"http://a:8080",    "/x",               "http://a:8080/x"         },
-        {"http://a:8080/",   "/x?y=/../z",       "http://a:8080/x?y=/../z" },
-        {"http://a/deep/er", "/x",               "http://a/x"              },
-        {"http://a/deep/er", "x",                "http://a/deep/x"         },
-        {"http://a/deep/",   "x/y?z",            "http://a/deep/x/y?z"     },
-        {"http://a/deep/er", "?q",               "http://a/deep/er?q"      },
-        {"http://a/deep/er", "../x",             "http://a/x"              },
-        {"http://a",         "/x/../y",          "http://a/y"              },
-        {"http://a",         "/x/./y",           "http://a/x/y"            },
-        {"http://a",         "//b/x",            "http://b/x"              },
-        {"https://a",        "//b/x",            "https://b/x"             },
-        {"http://a",         "/x#part",          "http://a/x"              },
-        {"http://a",         "/two words",       "http://a/two%20words"    },
-        {"http://me:w@a",    "/x",               "http://me:w@a/x"         },
-        {"http://a?x",       "/y",               "http://a/y"              },
-        {"http://a",         "/http://b/",       "http://a/http://b/"      },
-        {"http://a",         "/x?url=http://b/", "http://a/x?url=http://b/"},
-        {"http://a",         "http://b/x",       "http://b/x"              },
-        {NULL,               "http://b/x?y#z",   "http://b/x?y#z"          },
-        {NULL,               "HTTPS://B",        "HTTPS://B"               },
+        {"http://a:8080",            "/x",                 "http://a:8080/x"          },
+        {"http://a:8080/",           "/x?y=/../z",         "http://a:8080/x?y=/../z"  },
+        {"http://a/deep/er",         "/x",                 "http://a/x"               },
+        {"http://a/deep/er",         "x",                  "http://a/deep/x"          },
+        {"http://a/deep/",           "x/y?z",              "http://a/deep/x/y?z"      },
+        {"http://a/deep/er",         "?q",                 "http://a/deep/er?q"       },
+        {"http://a/deep/er",         "../x",               "http://a/x"               },
+        {"http://a",                 "/x/../y",            "http://a/y"               },
+        {"http://a",                 "/x/./y",             "http://a/x/y"             },
+        {"http://a",                 "//b/x",              "http://b/x"               },
+        {"https://a",                "//b/x",              "https://b/x"              },
+        {"http://a",                 "/x#part",            "http://a/x"               },
+        {"http://a",                 "/two words",         "http://a/two%20words"     },
+        {"http://me:w@a",            "/x",                 "http://me:w@a/x"          },
+        {"http://a?x",               "/y",                 "http://a/y"               },
+        {"http://a",                 "/http://b/",         "http://a/http://b/"       },
+        {"http://a",                 "/x?url=http://b/",   "http://a/x?url=http://b/" },
+        {"http://a",                 "http://b/x",         "http://b/x"               },
+        {NULL,                       "http://b/x?y#z",     "http://b/x?y#z"           },
+        {NULL,                       "HTTPS://B",          "HTTPS://B"                },
+        {"http://a",                 "/\xC3\xA9",          "http://a/\xC3\xA9"        },
+        {"http://a",                 "/x y",               "http://a/x%20y"           },
+        {"http+unix://%2Fs",         "/x?y",               "http+unix://%2Fs/x?y"     },
+        {"http+unix://%2Fs/deep/er", "x",                  "http+unix://%2Fs/deep/x"  },
+        {"http+unix://%2Fs/deep/er", "../x",               "http+unix://%2Fs/x"       },
+        {"https+unix://me:w@%2Fs",   "?x",                 "https+unix://me:w@%2Fs/?x"},
+        {"http+unix://%2Fs",         "http://b/x",         "http://b/x"               },
+        {"http://b",                 "http+unix://%2Fs/x", "http+unix://%2Fs/x"       },
     };
 
     (void)state;
@@ -712,25 +797,40 @@ static void test_location(void **state)
     static const struct {
         const char *from, *location, *want; /* NULL: it leads nowhere */
     } cases[] = {
-        {"http://a/x/y?q", "http://b/z",         "http://b/z"          },
-        {"http://a/x/y?q", "https://a/z",        "https://a/z"         },
-        {"http://a/x/y?q", "/z?r",               "http://a/z?r"        },
-        {"http://a/x/y?q", "z",                  "http://a/x/z"        },
-        {"http://a/x/y?q", "../z",               "http://a/z"          },
-        {"http://a/x/y?q", "?r",                 "http://a/x/y?r"      },
-        {"https://a/x",    "//b/z",              "https://b/z"         },
-        {"http://a/x",     "/z#part",            "http://a/z"          },
-        {"http://a/x",     "/two words",         "http://a/two%20words"},
-        {"http://a:81/x",  "/z",                 "http://a:81/z"       },
-        {"http://u:w@a/x", "/z",                 "http://u:w@a/z"      },
-        {"http://u:w@a/x", "http://b/z",         "http://b/z"          },
-        {"http://a/x",     "ftp://b/z",          NULL                  },
-        {"http://a/x",     "file:///etc/passwd", NULL                  },
-        {"http://a/x",     "javascript://b/",    NULL                  },
-        {"http://a/x",     "httpx://b/",         NULL                  },
-        {"http://a/x",     "http://",            NULL                  },
-        {"http://a/x",     "http://b:99999/",    NULL                  },
-        {"http://a/x",     "http://b c/",        NULL                  },
+        {"http://a/x/y?q",       "http://b/z",             "http://b/z"                  },
+        {"http://a/x/y?q",       "https://a/z",            "https://a/z"                 },
+        {"http://a/x/y?q",       "/z?r",                   "http://a/z?r"                },
+        {"http://a/x/y?q",       "z",                      "http://a/x/z"                },
+        {"http://a/x/y?q",       "../z",                   "http://a/z"                  },
+        {"http://a/x/y?q",       "?r",                     "http://a/x/y?r"              },
+        {"https://a/x",          "//b/z",                  "https://b/z"                 },
+        {"http://a/x",           "/z#part",                "http://a/z"                  },
+        {"http://a/x",           "/two words",             "http://a/two%20words"        },
+        {"http://a:81/x",        "/z",                     "http://a:81/z"               },
+        {"http://u:w@a/x",       "/z",                     "http://u:w@a/z"              },
+        {"http://u:w@a/x",       "http://b/z",             "http://b/z"                  },
+        {"http://a/x",           "/\xC3\xA9",              "http://a/\xC3\xA9"           },
+        {"http://a/x",           "/\xFF",                  "http://a/%ff"                },
+        {"http+unix://%2Fs/x/y", "/z?r",                   "http+unix://%2Fs/z?r"        },
+        {"http+unix://%2Fs/x/y", "z",                      "http+unix://%2Fs/x/z"        },
+        {"http+unix://%2Fs/x/y", "../../z",                "http+unix://%2Fs/z"          },
+        {"http+unix://%2Fs/x",   "/two words",             "http+unix://%2Fs/two%20words"},
+        {"http+unix://%2Fs/x",   "http://localhost/z",     "http+unix://%2Fs/z"          },
+        {"https+unix://%2Fs/x",  "https://localhost/z",    "https+unix://%2Fs/z"         },
+        {"http+unix://%2Fs/x",   "http://localhost",       "http+unix://%2Fs/"           },
+        {"http+unix://%2Fs/x",   "http://localhost:81/z",  "http://localhost:81/z"       },
+        {"http+unix://%2Fs/x",   "https://localhost/z",    "https://localhost/z"         },
+        {"http+unix://%2Fs/x",   "http://localhost.b/z",   "http://localhost.b/z"        },
+        {"http+unix://%2Fs/x",   "http://b/z",             "http://b/z"                  },
+        {"http+unix://%2Fs/x",   "http+unix://%2Fother/z", NULL                          },
+        {"http://a/x",           "http+unix://%2Fs/z",     NULL                          },
+        {"http://a/x",           "ftp://b/z",              NULL                          },
+        {"http://a/x",           "file:///etc/passwd",     NULL                          },
+        {"http://a/x",           "javascript://b/",        NULL                          },
+        {"http://a/x",           "httpx://b/",             NULL                          },
+        {"http://a/x",           "http://",                NULL                          },
+        {"http://a/x",           "http://b:99999/",        NULL                          },
+        {"http://a/x",           "http://b c/",            NULL                          },
     };
 
     (void)state;
@@ -890,6 +990,98 @@ static void test_secrets_stay_in_their_origin(void **state)
     }
 }
 
+static void test_secrets_of_a_socket(void **state)
+{
+    static const char *const lines[] = {"Authorization: x", NULL};
+    static const struct {
+        const char *to;
+        bool want_dropped;
+    } cases[] = {
+        {"/x",                    false},
+        {"http://localhost/x",    false},
+        {"https://localhost/x",   true },
+        {"http://localhost:81/x", true },
+        {"http://b/x",            true },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct user user;
+
+        user_open(&user, &SESSION_OPTIONS_INIT);
+        user_send(&user, &(struct request){.method = "GET",
+                                           .url = "http+unix://%2Fs/",
+                                           .headers = lines,
+                                           .follow = true});
+        redirect(&user, 307, cases[i].to);
+        expect_text(cases[i].to, last_hop(&user)->headers,
+                    cases[i].want_dropped ? "" : "Authorization: x|");
+        answer(&user, &(struct answer){.status = 200});
+        user_close(&user);
+    }
+}
+
+/* --- cookies ------------------------------------------------------------------------------- */
+
+static void answer_with(struct user *user, int status, const char *head)
+{
+    answer(user, &(struct answer){.status = status, .head = head});
+}
+
+/* Of each hop, also of one whose body was cut; kept over requests. */
+static void test_cookies(void **state)
+{
+    struct user user;
+
+    (void)state;
+    user_open(&user, &SESSION_OPTIONS_INIT);
+    user_send(&user, &get);
+    assert_string_equal(last_hop(&user)->cookies, "(none)");
+    answer_with(&user, 302,
+                "set-cookie: a=1\nLocation: /x\nSet-Cookie: b=2; Path=/\n"
+                "X-Set-Cookie: c=3\nSet-Cookie2: d=4\n");
+    assert_string_equal(last_hop(&user)->cookies, "a=1; b=2");
+    answer(&user, &(struct answer){
+                      .status = 200, .head = "Set-Cookie: a=5\n", .is_cut = true});
+    user_send(&user, &get);
+    assert_non_null(strstr(last_hop(&user)->cookies, "a=5"));
+    assert_non_null(strstr(last_hop(&user)->cookies, "b=2"));
+    redirect(&user, 302, "http://b.example/"); /* whose they are not */
+    assert_string_equal(last_hop(&user)->cookies, "(none)");
+    redirect(&user, 302, "http://a.example/");
+    assert_non_null(strstr(last_hop(&user)->cookies, "a=5"));
+    answer(&user, &(struct answer){.status = 200});
+    session_release(user.session); /* they are the user's, not the run's */
+    user_send(&user, &get);
+    assert_non_null(strstr(last_hop(&user)->cookies, "a=5"));
+    user_close(&user);
+}
+
+/* A header of the request, or of the session, is stronger than what servers set. */
+static void test_cookie_header_wins(void **state)
+{
+    static const char *const lines[] = {"cookie: mine=1", NULL};
+
+    (void)state;
+    for (size_t is_own = 0; is_own < 2; is_own++) {
+        struct session_options options = SESSION_OPTIONS_INIT;
+        struct request request = get;
+        struct user user;
+
+        options.headers = is_own ? NULL : lines;
+        request.headers = is_own ? lines : NULL;
+        user_open(&user, &options);
+        user_send(&user, &request);
+        answer_with(&user, 302, "Set-Cookie: a=1\nLocation: /x\n");
+        assert_string_equal(last_hop(&user)->cookies, "(none)");
+        redirect(&user, 302, "http://b.example/"); /* mine is not for that one */
+        answer_with(&user, 302, "Set-Cookie: b=2\nLocation: /x\n");
+        assert_string_equal(last_hop(&user)->cookies, "b=2");
+        answer(&user, &(struct answer){.status = 200});
+        user_close(&user);
+    }
+}
+
 /* --- time -------------------------------------------------------------------------------- */
 
 static void pass(uint64_t us)
@@ -915,6 +1107,7 @@ static void test_time_is_shared_by_the_hops(void **state)
         request.timeout_s = i == 0 ? 0 : 20; /* 0: the session's */
         user_send(&user, &request);
         assert_int_equal(last_hop(&user)->timeout_us, want_us);
+        assert_true(clock_us() - last_hop(&user)->started_us < want_us);
         pass(2000);
         redirect(&user, 302, "/x");
         assert_true(last_hop(&user)->timeout_us <= want_us - 2000);
@@ -1059,6 +1252,8 @@ int main(void)
         cmocka_unit_test(test_hits),
         cmocka_unit_test(test_failure_names_the_request),
         cmocka_unit_test(test_phases_and_connections),
+        cmocka_unit_test(test_transports_are_counted),
+        cmocka_unit_test(test_rows_take_turns),
         cmocka_unit_test(test_labels),
         cmocka_unit_test(test_label_of_a_long_url),
         cmocka_unit_test(test_relative_urls),
@@ -1073,6 +1268,9 @@ int main(void)
         cmocka_unit_test(test_hops_are_hits),
         cmocka_unit_test(test_hops_of_a_name),
         cmocka_unit_test(test_secrets_stay_in_their_origin),
+        cmocka_unit_test(test_secrets_of_a_socket),
+        cmocka_unit_test(test_cookies),
+        cmocka_unit_test(test_cookie_header_wins),
         cmocka_unit_test(test_time_is_shared_by_the_hops),
         cmocka_unit_test(test_no_time_is_left),
         cmocka_unit_test(test_cancel),

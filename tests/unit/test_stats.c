@@ -173,7 +173,7 @@ static void test_sorted_rows(void **state)
 /* Each thing alone makes it not empty, and a reset empty again, with rows in place. */
 static void test_empty_and_reset(void **state)
 {
-    enum { THINGS = 17 };
+    enum { NUMBERS = 17, THINGS = NUMBERS + 6 };
 
     (void)state;
     for (unsigned thing = 0; thing < THINGS; thing++) {
@@ -186,27 +186,34 @@ static void test_empty_and_reset(void **state)
         scenario = stats_scenario(&stats, "s");
         assert_true(stats_is_empty(&stats));
         {
-            uint64_t *const numbers[] = {
-                &request->hits,       &request->hit_errors, &request->unsent,
-                &request->bytes_in,   &request->bytes_out,  &scenario->ok,
-                &scenario->failed,    &scenario->cancelled, &stats.workers_started,
-                &stats.lines_dropped, &stats.connections,
+            uint64_t *const numbers[] = {&request->hits,
+                                         &request->hit_errors,
+                                         &request->unsent,
+                                         &request->bytes_in,
+                                         &request->bytes_out,
+                                         &scenario->ok,
+                                         &scenario->failed,
+                                         &scenario->cancelled,
+#define SCALAR_PLACE(name) &stats.name,
+                                         STATS_SCALARS(SCALAR_PLACE)
+#undef SCALAR_PLACE
             };
 
-            if (thing < ARRAY_SIZE(numbers))
+            assert_int_equal(ARRAY_SIZE(numbers), NUMBERS);
+            if (thing < NUMBERS)
                 *numbers[thing] = 1;
         }
-        if (thing == 11)
+        if (thing == NUMBERS)
             stats_add_status(request, 200, 1);
-        if (thing == 12)
+        if (thing == NUMBERS + 1)
             stats_add_phase(request, PHASE_TLS, 0);
-        if (thing == 13)
+        if (thing == NUMBERS + 2)
             histogram_record(&request->latency, 0);
-        if (thing == 14)
+        if (thing == NUMBERS + 3)
             histogram_record(&scenario->latency, 0);
-        if (thing == 15)
+        if (thing == NUMBERS + 4)
             stats_add_error(&stats, "", 0, "");
-        if (thing == 16)
+        if (thing == NUMBERS + 5)
             stats_add_counter(&stats, "", -1);
         if (stats_is_empty(&stats))
             fail_msg("thing %u does not count", thing);
@@ -375,7 +382,9 @@ struct sums {
     struct histogram latency, runs, phases[PHASE_COUNT];
     uint64_t statuses[STATS_STATUS_MAX + 1];
     uint64_t errors, added, taken;
-    uint64_t scalars[6];
+#define SCALAR_SUM(name) uint64_t name;
+    STATS_SCALARS(SCALAR_SUM)
+#undef SCALAR_SUM
 };
 
 static void add_request_sums(struct sums *sums, const struct request_stats *request)
@@ -390,12 +399,10 @@ static void add_request_sums(struct sums *sums, const struct request_stats *requ
 static struct sums *sum_up(const struct stats *stats)
 {
     struct sums *const sums = xcalloc(1, sizeof(*sums));
-    const uint64_t scalars[6] = {
-        stats->workers_started,      stats->workers_ended, stats->setup_failed,
-        stats->session_setup_failed, stats->lines_dropped, stats->connections,
-    };
 
-    memcpy(sums->scalars, scalars, sizeof(scalars));
+#define SCALAR_SUM(name) sums->name = stats->name;
+    STATS_SCALARS(SCALAR_SUM)
+#undef SCALAR_SUM
     stats_total(stats, &sums->totals);
     stats_latency(stats, &sums->latency);
     for (size_t i = 0; i < stats->requests.count; i++)

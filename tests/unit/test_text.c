@@ -55,11 +55,38 @@ static void test_text_distance(void **state)
     assert_int_equal(text_distance("kitten", "sitting"), 3);
 }
 
+static void test_text_is_same_word(void **state)
+{
+    static const struct {
+        const char *left, *right;
+        size_t length;
+        bool want;
+    } cases[] = {
+        {"Content-Length", "CONTENT-length", 14, true },
+        {"chunked",        "chunkedly",      7,  true },
+        {"chunked",        "chunkes",        7,  false},
+        {"",               "x",              0,  true },
+        {"[@`{",           "[@`{",           4,  true },
+        {"@",              "`",              1,  false},
+        {"[",              "{",              1,  false},
+        {"\r",             "-",              1,  false},
+        {"\xC4",           "\xE4",           1,  false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        if (text_is_same_word(cases[i].left, cases[i].right, cases[i].length) !=
+            cases[i].want)
+            fail_msg("'%s' and '%s'", cases[i].left, cases[i].right);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text_clean),
         cmocka_unit_test(test_text_distance),
+        cmocka_unit_test(test_text_is_same_word),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

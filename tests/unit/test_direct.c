@@ -1,0 +1,586 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/loop.h"
+#include "base/memory.h"
+#include "http/transport.h"
+
+/* The server is played by the test itself, between two turns of the loop: so what comes
+ * first and what later is the test's to say. */
+
+#define ANSWER "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+#define PATIENCE_US (20ull * US_PER_S)
+
+struct stage {
+    struct ev_loop *loop;
+    struct transport *transport;
+    struct transport_user *user;
+    struct arena arena;
+    int listener;
+    char url[64];
+    struct exchange exchange;
+    bool done;
+    bool starting; /* within start() */
+};
+
+static void on_done(struct exchange *exchange)
+{
+    struct stage *const stage = exchange->data;
+
+    assert_false(stage->starting);
+    assert_false(stage->done);
+    stage->done = true;
+}
+
+static int open_listener(char ret_url[64])
+{
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof(address);
+
+    assert_return_code(bind(fd, (struct sockaddr *)&address, length), errno);
+    assert_return_code(listen(fd, 10), errno);
+    assert_return_code(getsockname(fd, (struct sockaddr *)&address, &length), errno);
+    snprintf(ret_url, 64, "http://127.0.0.1:%d/", ntohs(address.sin_port));
+    return fd;
+}
+
+static int set_up(void **state)
+{
+    struct stage *const stage = xcalloc(1, sizeof(*stage));
+
+    stage->loop = loop_new();
+    stage->transport = transport_direct.new(stage->loop);
+    stage->user = transport_direct.user_new(stage->transport);
+    stage->listener = open_listener(stage->url);
+    *state = stage;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct stage *const stage = *state;
+
+    transport_direct.user_destroy(stage->user);
+    transport_direct.destroy(stage->transport);
+    ev_loop_destroy(stage->loop);
+    arena_clear(&stage->arena);
+    close(stage->listener);
+    free(stage);
+    return 0;
+}
+
+static struct exchange *begin_with(struct stage *stage, const char *method,
+                                   const void *body, size_t body_size)
+{
+    stage->exchange = (struct exchange){
+        .method = method,
+        .url = stage->url,
+        .body = body,
+        .body_size = body_size,
+        .started_us = clock_us(),
+        .timeout_us = PATIENCE_US,
+        .verify = true,
+        .keep_body = true,
+        .arena = &stage->arena,
+        .on_done = on_done,
+        .data = stage,
+    };
+    stage->done = false;
+    stage->starting = true;
+    transport_direct.start(stage->user, &stage->exchange);
+    stage->starting = false;
+    return &stage->exchange;
+}
+
+static struct exchange *begin(struct stage *stage, const char *method)
+{
+    return begin_with(stage, method, NULL, 0);
+}
+
+static void turn(const struct stage *stage, uint64_t began_us)
+{
+    ev_run(stage->loop, EVRUN_NOWAIT);
+    assert_true(clock_us() - began_us < PATIENCE_US);
+}
+
+static void wait_until_done(const struct stage *stage)
+{
+    const uint64_t began_us = clock_us();
+
+    while (!stage->done)
+        turn(stage, began_us);
+}
+
+/* The server's end of a connection that the transport opens now. */
+static int accept_one(const struct stage *stage)
+{
+    const uint64_t began_us = clock_us();
+    int fd;
+
+    while ((fd = accept4(stage->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) ==
+           -1)
+        turn(stage, began_us);
+    return fd;
+}
+
+static void assert_nobody_connects(const struct stage *stage)
+{
+    for (int i = 0; i < 10; i++)
+        ev_run(stage->loop, EVRUN_NOWAIT);
+    assert_int_equal(accept4(stage->listener, NULL, NULL, SOCK_CLOEXEC), -1);
+}
+
+/* Reads a request up to the end of its head. */
+static void read_request(const struct stage *stage, int fd)
+{
+    const uint64_t began_us = clock_us();
+    char text[2048];
+    size_t size = 0;
+
+    do {
+        const ssize_t got = recv(fd, text + size, sizeof(text) - 1 - size, 0);
+
+        assert_int_not_equal(got, 0);
+        size += got > 0 ? (size_t)got : 0;
+        text[size] = '\0';
+        turn(stage, began_us);
+    } while (strstr(text, "\r\n\r\n") == NULL);
+}
+
+static void say(int fd, const char *text)
+{
+    assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+/* Waits until the transport has closed its end. */
+static void assert_closed(const struct stage *stage, int fd)
+{
+    const uint64_t began_us = clock_us();
+    char byte;
+
+    while (recv(fd, &byte, 1, 0) == -1 && errno == EAGAIN)
+        turn(stage, began_us);
+    close(fd);
+}
+
+/* One whole exchange on a connection that is new: returns the server's end. */
+static int first_exchange(struct stage *stage)
+{
+    const struct exchange *const exchange = begin(stage, "GET");
+    const int fd = accept_one(stage);
+
+    read_request(stage, fd);
+    say(fd, ANSWER);
+    wait_until_done(stage);
+    assert_true(exchange->complete);
+    assert_true(exchange->new_connection);
+    assert_false(exchange->replaced);
+    return fd;
+}
+
+static void run_turns(const struct stage *stage)
+{
+    for (int i = 0; i < 10; i++)
+        ev_run(stage->loop, EVRUN_NOWAIT);
+}
+
+/* --- what goes well ----------------------------------------------------------------- */
+
+static void test_exchange(void **state)
+{
+    struct stage *const stage = *state;
+    const int fd = first_exchange(stage);
+    const struct exchange *const exchange = &stage->exchange;
+
+    assert_int_equal(exchange->carried_by, CARRIED_BY_DIRECT);
+    assert_int_equal(exchange->status, 200);
+    assert_string_equal(exchange->reason, "OK");
+    assert_string_equal(exchange->body_data, "ok");
+    assert_int_equal(exchange->bytes_in, strlen(ANSWER));
+    assert_true(exchange->bytes_out > strlen("GET / HTTP/1.1\r\n\r\n"));
+    assert_true(exchange->phase_happened[PHASE_CONNECT]);
+    assert_true(exchange->phase_happened[PHASE_FIRST_BYTE]);
+    assert_false(exchange->phase_happened[PHASE_DNS]);
+    assert_false(exchange->phase_happened[PHASE_TLS]);
+    close(fd);
+}
+
+static void test_kept_connection(void **state)
+{
+    struct stage *const stage = *state;
+    const int fd = first_exchange(stage);
+
+    for (int i = 0; i < 3; i++) {
+        const struct exchange *const exchange = begin(stage, "POST");
+
+        read_request(stage, fd);
+        say(fd, ANSWER);
+        wait_until_done(stage);
+        assert_true(exchange->complete);
+        assert_false(exchange->new_connection);
+        assert_false(exchange->replaced);
+        assert_false(exchange->phase_happened[PHASE_CONNECT]);
+    }
+    close(fd);
+}
+
+/* A server that says so closes, and nobody calls that a replacement. */
+static void test_connection_close(void **state)
+{
+    struct stage *const stage = *state;
+    const struct exchange *const exchange = begin(stage, "GET");
+    const int fd = accept_one(stage);
+
+    read_request(stage, fd);
+    say(fd, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
+    wait_until_done(stage);
+    assert_true(exchange->complete);
+    assert_closed(stage, fd);
+    close(first_exchange(stage)); /* says that it is not `replaced` */
+}
+
+static void test_until_close(void **state)
+{
+    struct stage *const stage = *state;
+    const struct exchange *const exchange = begin(stage, "GET");
+    const int fd = accept_one(stage);
+
+    read_request(stage, fd);
+    say(fd, "HTTP/1.1 200 OK\r\n\r\nall of it");
+    run_turns(stage);
+    assert_false(stage->done);
+    close(fd);
+    wait_until_done(stage);
+    assert_true(exchange->complete);
+    assert_string_equal(exchange->body_data, "all of it");
+}
+
+/* --- replacement (transport.h) ------------------------------------------------------ */
+
+static void expect_replaced(struct stage *stage, const char *method)
+{
+    const struct exchange *const exchange = begin(stage, method);
+    const int fd = accept_one(stage);
+    uint64_t once;
+
+    read_request(stage, fd);
+    once = exchange->bytes_out;
+    say(fd, ANSWER);
+    wait_until_done(stage);
+    assert_true(exchange->complete);
+    assert_true(exchange->written);
+    assert_true(exchange->replaced);
+    assert_true(exchange->new_connection);
+    assert_int_equal(exchange->bytes_out, once);
+    close(fd);
+}
+
+static void test_closed_while_idle(void **state)
+{
+    static const char *const methods[] = {"GET", "POST", "PATCH"};
+    struct stage *const stage = *state;
+
+    for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
+        close(first_exchange(stage));
+        run_turns(stage);
+        expect_replaced(stage, methods[i]);
+        run_turns(stage);
+        /* That one was closed, too: so what comes next replaces it again. */
+        expect_replaced(stage, methods[i]);
+        transport_direct.user_destroy(stage->user);
+        stage->user = transport_direct.user_new(stage->transport);
+    }
+}
+
+static void test_bytes_nobody_asked_for(void **state)
+{
+    struct stage *const stage = *state;
+    const int fd = first_exchange(stage);
+
+    say(fd, ANSWER);
+    assert_closed(stage, fd);
+    expect_replaced(stage, "POST");
+}
+
+/* The loop has not heard of it yet when the request is written. */
+static void test_closed_unnoticed(void **state)
+{
+    struct stage *const stage = *state;
+
+    close(first_exchange(stage));
+    expect_replaced(stage, "GET");
+}
+
+/* A request that must not be written twice looks first. */
+static void test_closed_unnoticed_before_a_post(void **state)
+{
+    struct stage *const stage = *state;
+    const uint64_t rested_us = clock_us();
+
+    close(first_exchange(stage));
+    while (clock_us() < rested_us + 20 * US_PER_MS) {
+    }
+    expect_replaced(stage, "POST");
+}
+
+static void test_closed_after_the_request(void **state)
+{
+    struct stage *const stage = *state;
+    int fd = first_exchange(stage);
+    const struct exchange *exchange = begin(stage, "GET");
+    int second;
+
+    read_request(stage, fd);
+    close(fd);
+    second = accept_one(stage);
+    read_request(stage, second);
+    say(second, ANSWER);
+    wait_until_done(stage);
+    assert_true(exchange->complete);
+    assert_true(exchange->replaced);
+
+    exchange = begin(stage, "POST");
+    read_request(stage, second);
+    close(second);
+    wait_until_done(stage);
+    assert_false(exchange->complete);
+    assert_true(exchange->written);
+    assert_ptr_equal(exchange->failure, failure_kept_closed);
+    assert_nobody_connects(stage);
+}
+
+/* Only once: the second connection is no kept one. */
+static void test_closed_twice(void **state)
+{
+    struct stage *const stage = *state;
+    int fd = first_exchange(stage);
+    const struct exchange *const exchange = begin(stage, "GET");
+
+    read_request(stage, fd);
+    close(fd);
+    fd = accept_one(stage);
+    read_request(stage, fd);
+    close(fd);
+    wait_until_done(stage);
+    assert_false(exchange->complete);
+    assert_true(exchange->written);
+    assert_ptr_equal(exchange->failure, failure_no_answer);
+    assert_nobody_connects(stage);
+}
+
+/* A byte of an answer has come: the server did something. */
+static void test_closed_within_the_answer(void **state)
+{
+    struct stage *const stage = *state;
+    const int fd = first_exchange(stage);
+    const struct exchange *const exchange = begin(stage, "GET");
+
+    read_request(stage, fd);
+    say(fd, "H");
+    run_turns(stage);
+    close(fd);
+    wait_until_done(stage);
+    assert_false(exchange->complete);
+    assert_false(exchange->replaced);
+    assert_ptr_equal(exchange->failure, failure_cut_head);
+    assert_nobody_connects(stage);
+}
+
+/* --- what goes wrong ---------------------------------------------------------------- */
+
+static void test_no_answer(void **state)
+{
+    struct stage *const stage = *state;
+    const struct exchange *const exchange = begin(stage, "GET");
+    const int fd = accept_one(stage);
+
+    read_request(stage, fd);
+    close(fd);
+    wait_until_done(stage);
+    assert_false(exchange->complete);
+    assert_true(exchange->written);
+    assert_ptr_equal(exchange->failure, failure_no_answer);
+    assert_nobody_connects(stage);
+}
+
+static void test_leftovers(void **state)
+{
+    struct stage *const stage = *state;
+    const struct exchange *const exchange = begin(stage, "GET");
+    const int fd = accept_one(stage);
+
+    read_request(stage, fd);
+    say(fd, ANSWER "!");
+    wait_until_done(stage);
+    assert_false(exchange->complete);
+    assert_non_null(strstr(exchange->failure, "more than its answer"));
+    assert_closed(stage, fd);
+}
+
+static void test_refused(void **state)
+{
+    struct stage *const stage = *state;
+    const struct exchange *exchange;
+
+    close(stage->listener);
+    exchange = begin(stage, "GET");
+    wait_until_done(stage);
+    assert_false(exchange->complete);
+    assert_false(exchange->written);
+    assert_string_equal(exchange->failure, "cannot connect: Connection refused");
+    stage->listener = open_listener(stage->url);
+}
+
+/* Whatever is wrong at once is told from the loop. */
+static void test_bad_urls(void **state)
+{
+    struct stage *const stage = *state;
+    const struct exchange *exchange;
+
+    for (int i = 0; i < 40; i++) {
+        strcpy(stage->url, "http://[nonsense/");
+        exchange = begin(stage, "GET");
+        wait_until_done(stage);
+        assert_false(exchange->written);
+        assert_ptr_equal(exchange->failure, failure_bad_url);
+    }
+    strcpy(stage->url, "http+unix://%2Fno%2Fsuch%2Fsocket/");
+    exchange = begin(stage, "GET");
+    wait_until_done(stage);
+    assert_string_equal(exchange->failure, "cannot connect: No such file or directory");
+}
+
+static void test_timeout(void **state)
+{
+    struct stage *const stage = *state;
+    const int fd = first_exchange(stage); /* its timer is set far ahead */
+    struct exchange *const exchange = begin(stage, "GET");
+
+    read_request(stage, fd);
+    transport_direct.cancel(exchange);
+    assert_false(exchange->complete);
+    assert_true(exchange->written);
+    assert_closed(stage, fd);
+
+    stage->exchange.timeout_us = 30 * US_PER_MS;
+    stage->exchange.started_us = clock_us();
+    stage->exchange.written = false;
+    transport_direct.start(stage->user, &stage->exchange);
+    wait_until_done(stage); /* nobody accepts, but the kernel does */
+    assert_false(exchange->complete);
+    assert_ptr_equal(exchange->failure,
+                     exchange->written ? failure_timeout : failure_no_connection);
+    assert_true(exchange->ended_us >= exchange->started_us + exchange->timeout_us);
+}
+
+/* The server answers before it has read a large body, and closes: that is its answer. */
+static void test_early_answer(void **state)
+{
+    struct stage *const stage = *state;
+    const size_t size = (size_t)32 << 20;
+    char *const body = xcalloc(1, size);
+    const struct exchange *const exchange = begin_with(stage, "PUT", body, size);
+    const int fd = accept_one(stage);
+
+    read_request(stage, fd);
+    say(fd, "HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n");
+    wait_until_done(stage);
+    assert_true(exchange->complete);
+    assert_int_equal(exchange->status, 413);
+    assert_true(exchange->bytes_out < size);
+    close(fd);
+    free(body);
+    close(first_exchange(stage)); /* on another connection */
+}
+
+static void test_large_body(void **state)
+{
+    struct stage *const stage = *state;
+    const size_t size = (size_t)8 << 20;
+    char *const body = xcalloc(1, size);
+    const struct exchange *const exchange = begin_with(stage, "PUT", body, size);
+    const int fd = accept_one(stage);
+    const uint64_t began_us = clock_us();
+    char buffer[65536];
+    size_t got = 0;
+
+    while (got < size) {
+        const ssize_t more = recv(fd, buffer, sizeof(buffer), 0);
+
+        got += more > 0 ? (size_t)more : 0;
+        turn(stage, began_us);
+    }
+    say(fd, ANSWER);
+    wait_until_done(stage);
+    assert_true(exchange->complete);
+    assert_true(exchange->bytes_out > size);
+    close(fd);
+    free(body);
+}
+
+/* A user keeps so many connections, and opens others in their place. */
+static void test_many_origins(void **state)
+{
+    struct stage *const stage = *state;
+    int listeners[24], served[24];
+    char urls[24][64];
+
+    for (size_t i = 0; i < ARRAY_SIZE(listeners); i++)
+        listeners[i] = open_listener(urls[i]);
+    for (size_t i = 0; i < ARRAY_SIZE(listeners); i++) {
+        const int own = stage->listener;
+
+        strcpy(stage->url, urls[i]);
+        stage->listener = listeners[i];
+        served[i] = first_exchange(stage);
+        stage->listener = own;
+    }
+    assert_closed(stage, served[0]); /* the one that rested longest */
+    for (size_t i = 0; i < ARRAY_SIZE(listeners); i++)
+        close(listeners[i]);
+    for (size_t i = 1; i < ARRAY_SIZE(served); i++)
+        close(served[i]);
+}
+
+#define STAGED(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        STAGED(test_exchange),
+        STAGED(test_kept_connection),
+        STAGED(test_connection_close),
+        STAGED(test_until_close),
+        STAGED(test_closed_while_idle),
+        STAGED(test_bytes_nobody_asked_for),
+        STAGED(test_closed_unnoticed),
+        STAGED(test_closed_unnoticed_before_a_post),
+        STAGED(test_closed_after_the_request),
+        STAGED(test_closed_twice),
+        STAGED(test_closed_within_the_answer),
+        STAGED(test_no_answer),
+        STAGED(test_leftovers),
+        STAGED(test_refused),
+        STAGED(test_bad_urls),
+        STAGED(test_timeout),
+        STAGED(test_early_answer),
+        STAGED(test_large_body),
+        STAGED(test_many_origins),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
