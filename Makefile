@@ -42,10 +42,10 @@ soak: ## the tests that take long: exactness ten times, faults, and SOAK_SECONDS
 	        /usr/bin/python3 -B tests/soak/$$test.py -v || exit 1; \
 	done
 
-bench: build ## compare with wrk, h2load, hey and a bare libcurl loop
+bench: build ## print the README's table: beside wrk, h2load, hey, locust, Molotov 2
 	conf/install-dependencies bench
-	cmake --build build/release --target curl_loop agents
-	bench/run
+	cmake --build build/release --target curl_loop agents wrap_slave
+	bench/run readme
 
 install: build ## install below PREFIX (and DESTDIR in front of it)
 	DESTDIR=$(DESTDIR) cmake --install build/release
