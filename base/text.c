@@ -150,15 +150,11 @@ bool text_is_token(const char *text, size_t length)
     return length > 0 && text_token_length(text) >= length;
 }
 
-static char lower_case(char letter)
-{
-    return letter >= 'A' && letter <= 'Z' ? (char)(letter - 'A' + 'a') : letter;
-}
-
 bool text_is_same_word(const char *left, const char *right, size_t length)
 {
     for (size_t i = 0; i < length; i++) {
-        if (left[i] != right[i] && lower_case(left[i]) != lower_case(right[i]))
+        if (left[i] != right[i] &&
+            text_lower_case(left[i]) != text_lower_case(right[i]))
             return false;
     }
     return true;
@@ -171,14 +167,27 @@ static bool is_blank(char letter)
 
 const char *text_trim(const char *text, size_t *length)
 {
-    size_t start = 0, end = *length;
+    const char *end = text + *length;
 
-    while (start < end && is_blank(text[start]))
-        start++;
-    while (end > start && is_blank(text[end - 1]))
+    while (text < end && is_blank(*text))
+        text++;
+    while (end > text && is_blank(end[-1]))
         end--;
-    *length = end - start;
-    return text + start;
+    *length = (size_t)(end - text);
+    return text;
+}
+
+const char *text_next_element(const char **text, size_t *left, size_t *ret_length)
+{
+    const char *const start = *text, *comma;
+
+    if (*left == 0)
+        return NULL;
+    comma = memchr(start, ',', *left);
+    *ret_length = comma != NULL ? (size_t)(comma - start) : *left;
+    *left -= *ret_length + (comma != NULL);
+    *text = start + *ret_length + (comma != NULL);
+    return text_trim(start, ret_length);
 }
 
 size_t text_width(const char *text)

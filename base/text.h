@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Copies `length` bytes of `text` into `ret_clean` as valid UTF-8 without control
  * characters, at most `capacity - 1` bytes cut between characters, and NUL-terminated:
@@ -34,8 +35,29 @@ bool text_is_token(const char *text, size_t length);
  * strncasecmp() says depends on the locale, which may be a Python test's. */
 bool text_is_same_word(const char *left, const char *right, size_t length);
 
+/* Whether a text of `length` bytes is all of the word, in any case. */
+static inline bool text_is_word(const char *text, size_t length, const char *word)
+{
+    return length == strlen(word) && text_is_same_word(text, word, length);
+}
+
+/* Of ASCII, whatever the locale. */
+static inline bool text_is_digit(char letter)
+{
+    return letter >= '0' && letter <= '9';
+}
+
+static inline char text_lower_case(char letter)
+{
+    return letter >= 'A' && letter <= 'Z' ? (char)(letter - 'A' + 'a') : letter;
+}
+
 /* The text without the blanks (spaces, tabs) around it, `*length` bytes of it. */
 const char *text_trim(const char *text, size_t *length);
+
+/* The next element, trimmed, of a list with commas as in "gzip, br", of which `*left`
+ * bytes from `*text` on are left; it may be empty. NULL: there is none. */
+const char *text_next_element(const char **text, size_t *left, size_t *ret_length);
 
 /* How many columns of a terminal the (clean) text takes, one for each character. */
 size_t text_width(const char *text);

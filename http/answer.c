@@ -175,17 +175,12 @@ static size_t take_line(struct answer *answer, const char *data, size_t size,
 
 /* --- the head --------------------------------------------------------------------- */
 
-static bool is_digit(char letter)
-{
-    return letter >= '0' && letter <= '9';
-}
-
 /* "0 200 OK" or "1 200", after "HTTP/1.": any status of three digits from 100 on. */
 static bool is_status(const char *text, size_t length)
 {
     return length >= 5 && (text[0] == '0' || text[0] == '1') && text[1] == ' ' &&
-           is_digit(text[2]) && text[2] != '0' && is_digit(text[3]) &&
-           is_digit(text[4]) && (length == 5 || text[5] == ' ');
+           text_is_digit(text[2]) && text[2] != '0' && text_is_digit(text[3]) &&
+           text_is_digit(text[4]) && (length == 5 || text[5] == ' ');
 }
 
 static void begin_head(struct answer *answer, const struct line *line)
@@ -223,32 +218,23 @@ static size_t take_status_line(struct answer *answer, const char *data, size_t s
     return taken;
 }
 
-static bool is_word(const char *text, size_t length, const char *word)
-{
-    return length == strlen(word) && text_is_same_word(text, word, length);
-}
-
 /* A list as in "keep-alive, Upgrade". */
 static void note_connection(struct answer *answer, const char *value, size_t length)
 {
-    const char *const end = value + length;
+    const char *word;
+    size_t size;
 
-    while (value < end) {
-        const char *const comma = memchr(value, ',', (size_t)(end - value));
-        const char *const stop = comma != NULL ? comma : end;
-        size_t size = (size_t)(stop - value);
-        const char *const word = text_trim(value, &size);
-
-        answer->says_close |= is_word(word, size, "close");
-        answer->keep_alive |= is_word(word, size, "keep-alive");
-        value = stop + 1;
+    while ((word = text_next_element(&value, &length, &size)) != NULL) {
+        answer->says_close |= text_is_word(word, size, "close");
+        answer->keep_alive |= text_is_word(word, size, "keep-alive");
     }
 }
 
 static void note_transfer_coding(struct answer *answer, const char *value,
                                  size_t length)
 {
-    if (answer->is_chunked || !is_word(value, length, "chunked"))
+    value = text_trim(value, &length);
+    if (answer->is_chunked || !text_is_word(value, length, "chunked"))
         refuse_because(answer, bad_coding, NULL);
     answer->is_chunked = true;
 }
@@ -257,16 +243,13 @@ static void note_transfer_coding(struct answer *answer, const char *value,
 static void note_header(struct answer *answer, const struct line *line,
                         size_t name_length)
 {
-    static const char connection[] = "Connection", coding[] = "Transfer-Encoding";
-    size_t length = line->length - name_length - 1;
-    const char *value;
+    const char *const value =
+        line->text + name_length + 1; /* blanks may be around it */
+    const size_t length = line->length - name_length - 1;
 
-    if (name_length != sizeof(connection) - 1 && name_length != sizeof(coding) - 1)
-        return;
-    value = text_trim(line->text + name_length + 1, &length);
-    if (is_word(line->text, name_length, connection))
+    if (text_is_word(line->text, name_length, "Connection"))
         note_connection(answer, value, length);
-    else if (is_word(line->text, name_length, coding))
+    else if (text_is_word(line->text, name_length, "Transfer-Encoding"))
         note_transfer_coding(answer, value, length);
 }
 
@@ -371,7 +354,7 @@ static size_t take_body_until_close(struct answer *answer, const char *data,
 /* The value of a hexadecimal digit, or -1. */
 static int digit_value(char letter)
 {
-    if (is_digit(letter))
+    if (text_is_digit(letter))
         return letter - '0';
     if (letter >= 'a' && letter <= 'f')
         return letter - 'a' + 10;

@@ -10,8 +10,10 @@
  * Encoding that is not exactly "chunked", or is in HTTP/1.0, or together with a Content-
  * Length, Content-Lengths that differ or are no number, and a 101, for which nobody asked,
  * are refused. What an answer holds that is read two ways is not known, and a load test
- * must say so. Other control codes in a value are kept as they are (RFC 9110, 5.5). The
- * trailer of a chunked body is read as strictly, and dropped. */
+ * must say so. Other control codes in a value are kept as they are (RFC 9110, 5.5). A CR or
+ * NUL in a header line is found when its head is whole, in one look over all of it: those
+ * of a head that is cut, or refused, may have one. The trailer of a chunked body is read as
+ * strictly, and dropped. */
 #ifndef HTTP_ANSWER_H
 #define HTTP_ANSWER_H
 

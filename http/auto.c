@@ -1,6 +1,6 @@
 /* http/auto.c - the direct transport where it can, else libcurl.
  *
- * Plain HTTP is direct. Over TLS the server may choose HTTP/2, which only libcurl speaks,
+ * A request with a Transfer-Encoding of its own is libcurl's. Plain HTTP is direct. Over TLS the server may choose HTTP/2, which only libcurl speaks,
  * and says so in the handshake: so the first exchange to a host of a process leads. It goes
  * to the direct transport, which offers both, and what is chosen holds for all that follow;
  * those that come meanwhile wait. A site is a host and its port, over TLS:
@@ -13,7 +13,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/clock.h"
 #include "base/loop.h"
@@ -53,6 +52,7 @@ struct guest {
 
 struct transport {
     struct ev_loop *loop;
+    struct names *names;
     struct transport *direct;
     struct transport *curl; /* NULL: not needed yet */
     struct site *buckets[BUCKETS];
@@ -80,7 +80,7 @@ static void start_curl(struct transport_user *user, struct exchange *exchange)
     struct transport *const transport = user->transport;
 
     if (transport->curl == NULL)
-        transport->curl = transport_curl.new(transport->loop);
+        transport->curl = transport_curl.new(transport->loop, transport->names);
     if (user->curl == NULL)
         user->curl = transport_curl.user_new(transport->curl);
     exchange->carried_by = CARRIED_BY_CURL;
@@ -173,17 +173,6 @@ static void on_wait_timeout(struct ev_loop *loop, ev_timer *timer, int revents)
     exchange->on_done(exchange);
 }
 
-/* Until its time-out, or that of a connection: it waits for one. */
-static double wait_s(const struct exchange *exchange)
-{
-    const uint64_t spent_us = clock_us() - exchange->started_us;
-    const double left_s = exchange->timeout_us > spent_us
-                              ? (double)(exchange->timeout_us - spent_us) / US_PER_S
-                              : 0;
-
-    return left_s < CONNECT_TIMEOUT_S ? left_s : CONNECT_TIMEOUT_S;
-}
-
 static void start_waiting(struct guest *guest)
 {
     struct site *const site = guest->site;
@@ -197,8 +186,10 @@ static void start_waiting(struct guest *guest)
     site->last = guest;
     ev_init(&guest->timer, on_wait_timeout);
     guest->timer.data = guest;
+    /* As long as for a connection: it waits for one. */
     loop_timer_start(guest->user->transport->loop, &guest->timer,
-                     wait_s(guest->exchange));
+                     (double)transport_connect_time_left_us(guest->exchange) /
+                         US_PER_S);
 }
 
 /* --- the one that leads ------------------------------------------------------------------ */
@@ -348,16 +339,27 @@ static void ask(struct transport_user *user, struct exchange *exchange,
 
 /* --- the transport ---------------------------------------------------------------------- */
 
-/* Over tcp, or to a unix socket. */
+/* A request that says itself how its body is coded for its way. */
+static bool is_for_curl(const struct exchange *exchange)
+{
+    return exchange_own_line(exchange, "Transfer-Encoding") != NULL;
+}
+
 static bool is_tls(const char *url)
 {
-    return strncasecmp(url, "https", 5) == 0;
+    const struct target_scheme *const scheme = target_scheme(url);
+
+    return scheme != NULL && scheme->tls;
 }
 
 static void auto_start(struct transport_user *user, struct exchange *exchange)
 {
     struct site *site;
 
+    if (is_for_curl(exchange)) {
+        start_curl(user, exchange);
+        return;
+    }
     if (!is_tls(exchange->url)) {
         start_direct(user, exchange);
         return;
@@ -417,12 +419,13 @@ static void auto_user_destroy(struct transport_user *user)
     free(user);
 }
 
-static struct transport *auto_new(struct ev_loop *loop)
+static struct transport *auto_new(struct ev_loop *loop, struct names *names)
 {
     struct transport *const transport = xcalloc(1, sizeof(*transport));
 
     transport->loop = loop;
-    transport->direct = transport_direct.new(loop);
+    transport->names = names;
+    transport->direct = transport_direct.new(loop, names);
     ev_prepare_init(&transport->prepare, on_prepare);
     ev_set_priority(&transport->prepare, EV_MAXPRI); /* before those of the others */
     transport->prepare.data = transport;
@@ -454,7 +457,6 @@ static void auto_destroy(struct transport *transport)
 
 const struct transport_type transport_auto = {
     .name = "auto",
-    .help = "direct, and curl where the server chooses HTTP/2",
     .new = auto_new,
     .destroy = auto_destroy,
     .user_new = auto_user_new,

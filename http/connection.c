@@ -15,8 +15,10 @@
 #include "base/memory.h"
 #include "http/exchange.h"
 
-/* A unix socket whose queue is full says so at once: it is asked again so soon. */
+/* A unix socket whose queue is full says so at once: it is asked again so soon, and then
+ * after twice the time, each time, up to the second figure. */
 #define QUEUE_FULL_S 0.005
+#define QUEUE_FULL_MAX_S 0.2
 
 /* What is done to open one. */
 enum dial_step {
@@ -35,6 +37,7 @@ struct dial {
     struct addresses *addresses; /* held; NULL: not known yet, or a unix socket */
     size_t turn;                 /* the index of the first that was tried */
     size_t tried;                /* how many were, the one under way included */
+    double pause_s;              /* before a full queue is asked again */
     struct connection_times times;
     ev_timer timer;   /* of the step */
     int error_number; /* of the last connect() */
@@ -156,13 +159,16 @@ static double time_left_s(const struct dial *dial)
     return passed_s < CONNECT_TIMEOUT_S ? CONNECT_TIMEOUT_S - passed_s : 0;
 }
 
+static double lesser(double left, double right)
+{
+    return left < right ? left : right;
+}
+
 static void begin_step(struct dial *dial, enum dial_step step, double at_most_s)
 {
-    const double left_s = time_left_s(dial);
-
     dial->step = step;
     loop_timer_start(dial->connection->network->loop, &dial->timer,
-                     left_s < at_most_s ? left_s : at_most_s);
+                     lesser(time_left_s(dial), at_most_s));
 }
 
 /* What fails within a call is told from the loop. */
@@ -244,7 +250,8 @@ static void try_next_address(struct dial *dial)
         const int started = start_connecting(dial);
 
         if (started == -1 && errno == EAGAIN && dial->addresses == NULL) {
-            begin_step(dial, DIAL_QUEUE, QUEUE_FULL_S);
+            begin_step(dial, DIAL_QUEUE, dial->pause_s);
+            dial->pause_s = lesser(2 * dial->pause_s, QUEUE_FULL_MAX_S);
             return;
         }
         dial->tried++;
@@ -363,6 +370,7 @@ void connection_open(struct connection *connection, struct origin *origin, bool 
     connection->dial = dial;
     dial->connection = connection;
     dial->times.asked_us = clock_us();
+    dial->pause_s = QUEUE_FULL_S;
     ev_init(&dial->timer, on_dial_timer);
     dial->timer.data = dial;
     if (origin->target.socket_path == NULL) {
@@ -410,6 +418,11 @@ static void fail_handshake(struct connection *connection)
     else if (!is_certificate && secure->stream.ended)
         why = "the server closed the connection";
     fail(connection, 0, is_certificate ? failure_certificate : failure_tls, why);
+}
+
+const struct connection_times *connection_times(const struct connection *connection)
+{
+    return connection->dial != NULL ? &connection->dial->times : NULL;
 }
 
 bool connection_chose_http2(const struct connection *connection)
@@ -535,8 +548,10 @@ static ssize_t send_secured(struct secure *secure, const struct iovec *pieces,
         sent += (ssize_t)taken;
         if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE)
             return sent;
-        if (rc != 1)
-            return sent > 0 ? sent : give_up_tls(secure);
+        if (rc != 1) {
+            give_up_tls(secure);
+            return sent > 0 ? sent : -1;
+        }
         if (taken < pieces[i].iov_len)
             return sent;
     }
@@ -619,10 +634,9 @@ static enum received receive_secured(struct connection *connection,
         return judge_silence(secure, why);
     *ret_data = network->decrypted;
     *ret_size = filled;
-    return (why == SSL_ERROR_NONE || why == SSL_ERROR_WANT_READ) &&
-                   !secure->stream.was_full
-               ? RECEIVED_LAST
-               : RECEIVED_BYTES;
+    if (why != SSL_ERROR_NONE && why != SSL_ERROR_WANT_READ)
+        return RECEIVED_BEFORE_END;
+    return secure->stream.was_full ? RECEIVED_BYTES : RECEIVED_LAST;
 }
 
 enum received connection_receive(struct connection *connection, const char **ret_data,

@@ -25,9 +25,6 @@
 
 #define LENT_SIZE ((size_t)64 << 10)
 
-/* An address that does not answer for so long is left for the next one, if there is one. */
-#define ADDRESS_PATIENCE_S 2.0
-
 /* What the connections of a process share. */
 struct network {
     struct ev_loop *loop;
@@ -88,6 +85,9 @@ void connection_open(struct connection *connection, struct origin *origin, bool 
 void connection_close(
     struct connection *connection); /* no event follows; twice is fine */
 
+/* How far it has come while it is opening; NULL at any other time. */
+const struct connection_times *connection_times(const struct connection *connection);
+
 /* Whether the server chose HTTP/2, which was offered. */
 bool connection_chose_http2(const struct connection *connection);
 
@@ -100,10 +100,12 @@ ssize_t connection_send(struct connection *connection, const struct iovec *piece
 void connection_await_writable(struct connection *connection, bool wanted);
 
 enum received {
-    RECEIVED_BYTES,   /* there may be more */
-    RECEIVED_LAST,    /* bytes, and nothing more now */
-    RECEIVED_NOTHING, /* now */
-    RECEIVED_END,     /* the server has closed its side, as it should */
+    RECEIVED_BYTES,      /* there may be more */
+    RECEIVED_LAST,       /* bytes, and nothing more now */
+    RECEIVED_BEFORE_END, /* bytes; what follows is known already, and no event tells it */
+    RECEIVED_NOTHING,    /* now */
+    /* With the last three no more bytes will come. */
+    RECEIVED_END, /* the server has closed its side, as it should */
     RECEIVED_CUT, /* it has without TLS's word of farewell: perhaps somebody else did */
     RECEIVED_ERROR, /* the connection is broken; errno says how */
 };

@@ -5,17 +5,16 @@
  * older ones first. An expired one stays until its place is needed. */
 #include "http/cookies.h"
 
-#include <ctype.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include <curl/curl.h>
 #include <libpsl.h>
 
 #include "base/memory.h"
+#include "base/text.h"
 #include "http/target.h"
 
 enum { DATE_MAX = 80, DOMAIN_MAX = 255 };
@@ -31,10 +30,10 @@ struct span {
 
 struct cookie {
     struct cookie *next;
-    int64_t expires; /* time_t; NEVER: it lives as long as the user */
-    uint64_t
-        created; /* a number, which a cookie hands on to the one that replaces it */
+    int64_t expires;  /* time_t; NEVER: it lives as long as the user */
+    uint64_t created; /* a number, which stays when another value is set */
     uint16_t name_length, pair_length, domain_length, path_length;
+    uint16_t capacity; /* of ... */
     bool host_only, secure;
     char text[]; /* "name=value", domain, path: one after the other */
 };
@@ -65,17 +64,9 @@ struct said {
 
 /* --- spans ----------------------------------------------------------------------------- */
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
 static struct span trim(struct span span)
 {
-    while (span.length > 0 && is_blank(span.text[0]))
-        span.text++, span.length--;
-    while (span.length > 0 && is_blank(span.text[span.length - 1]))
-        span.length--;
+    span.text = text_trim(span.text, &span.length);
     return span;
 }
 
@@ -103,12 +94,12 @@ static bool same(struct span left, struct span right)
 static bool same_in_any_case(struct span left, struct span right)
 {
     return left.length == right.length &&
-           strncasecmp(left.text, right.text, left.length) == 0;
+           text_is_same_word(left.text, right.text, left.length);
 }
 
 static bool is_word(struct span span, const char *word)
 {
-    return same_in_any_case(span, (struct span){word, strlen(word)});
+    return text_is_word(span.text, span.length, word);
 }
 
 static bool has_control_code(struct span span)
@@ -122,12 +113,19 @@ static bool has_control_code(struct span span)
 
 /* --- where a request goes to ------------------------------------------------------------ */
 
+static bool is_of_plain_host(char byte)
+{
+    const char letter = text_lower_case(byte);
+
+    return (letter >= 'a' && letter <= 'z') || text_is_digit(letter) || letter == '-' ||
+           letter == '.' || letter == '_';
+}
+
 /* Whether the host is one that libcurl leaves as it is, but for its case. */
 static bool is_plain_host(struct span host)
 {
     for (size_t i = 0; i < host.length; i++) {
-        if (!isalnum((unsigned char)host.text[i]) &&
-            strchr("-._", host.text[i]) == NULL)
+        if (!is_of_plain_host(host.text[i]))
             return false;
     }
     return host.length > 0;
@@ -136,16 +134,16 @@ static bool is_plain_host(struct span host)
 /* Of nearly all URLs the parts are easily found. False: of this one they are not. */
 static bool read_plain_url(const char *url, struct place *ret_place)
 {
-    const bool secure = strncasecmp(url, "https://", 8) == 0;
-    const char *const authority = url + (secure ? 8 : 7);
+    const struct target_scheme *const scheme = target_scheme(url);
+    const char *authority, *path, *at;
     size_t length;
-    const char *path, *at;
     struct span host, port;
 
-    if (!secure && strncasecmp(url, "http://", 7) != 0)
+    if (scheme == NULL || scheme->over_tcp != NULL)
         return false;
-    length = target_origin_length(url) - (size_t)(authority - url);
-    path = authority + length;
+    authority = url + scheme->prefix_length;
+    path = url + target_origin_length(url);
+    length = (size_t)(path - authority);
     at = memrchr(authority, '@', length);
     host.text = at != NULL ? at + 1 : authority;
     host.length = (size_t)(path - host.text);
@@ -153,7 +151,7 @@ static bool read_plain_url(const char *url, struct place *ret_place)
     if (!is_plain_host(host) || strstr(path, "/.") != NULL)
         return false;
     *ret_place = (struct place){
-        .secure = secure, .host = host, .path = {path, strcspn(path, "?#")}
+        .secure = scheme->tls, .host = host, .path = {path, strcspn(path, "?#")}
     };
     return true;
 }
@@ -197,7 +195,7 @@ static bool is_address(struct span host)
         return true;
     if (end - label > 2 && label[0] == '0' && (label[1] == 'x' || label[1] == 'X'))
         return true;
-    while (label < end && isdigit((unsigned char)*label))
+    while (label < end && text_is_digit(*label))
         label++;
     return label == end;
 }
@@ -210,7 +208,7 @@ static bool domain_matches(struct span domain, struct span host)
     if (host.length <= domain.length)
         return same_in_any_case(host, domain);
     return host.text[more - 1] == '.' &&
-           strncasecmp(host.text + more, domain.text, domain.length) == 0 &&
+           text_is_same_word(host.text + more, domain.text, domain.length) &&
            !is_address(host);
 }
 
@@ -259,7 +257,7 @@ static bool read_max_age(struct span value, int64_t now, int64_t *expires)
     if (value.length == past)
         return false;
     for (size_t i = past; i < value.length; i++) {
-        if (!isdigit((unsigned char)value.text[i]))
+        if (!text_is_digit(value.text[i]))
             return false;
         if (age < NEVER / 100)
             age = age * 10 + (value.text[i] - '0');
@@ -331,7 +329,7 @@ static bool is_public_suffix(struct span domain)
     char text[DOMAIN_MAX + 1];
 
     for (size_t i = 0; i < domain.length; i++)
-        text[i] = (char)tolower((unsigned char)domain.text[i]);
+        text[i] = text_lower_case(domain.text[i]);
     text[domain.length] = '\0';
     return list != NULL ? psl_is_public_suffix(list, text) == 1
                         : strchr(text, '.') == NULL;
@@ -359,14 +357,21 @@ static bool settle_domain(struct said *said, struct span host, bool *ret_host_on
            !is_public_suffix(said->domain);
 }
 
+static bool has_prefix(struct span name, const char *prefix)
+{
+    const size_t length = strlen(prefix);
+
+    return name.length >= length && text_is_same_word(name.text, prefix, length);
+}
+
 static bool prefix_holds(const struct said *said, const struct place *place,
                          bool host_only)
 {
     const bool is_secure = said->secure && place->secure;
 
-    if (said->name.length >= 9 && strncasecmp(said->name.text, "__Secure-", 9) == 0)
+    if (has_prefix(said->name, "__Secure-"))
         return is_secure;
-    if (said->name.length >= 7 && strncasecmp(said->name.text, "__Host-", 7) == 0)
+    if (has_prefix(said->name, "__Host-"))
         return is_secure && host_only && same(said->path, (struct span){"/", 1});
     return true;
 }
@@ -408,25 +413,26 @@ static char *append(char *end, struct span span)
     return end + span.length;
 }
 
-static struct cookie *cookie_new(const struct said *said, bool host_only,
-                                 uint64_t created)
+/* What was said, in the cookie's own memory where it has the room; NULL: a new one. */
+static struct cookie *set_cookie(struct cookie *cookie, const struct said *said,
+                                 bool host_only)
 {
     const size_t pair_length = said->name.length + 1 + said->value.length;
-    struct cookie *const cookie = xmalloc(sizeof(*cookie) + pair_length +
-                                          said->domain.length + said->path.length);
-    char *end = cookie->text;
+    const size_t size = pair_length + said->domain.length + said->path.length;
+    char *end;
 
-    *cookie = (struct cookie){
-        .expires = said->expires,
-        .created = created,
-        .name_length = (uint16_t)said->name.length,
-        .pair_length = (uint16_t)pair_length,
-        .domain_length = (uint16_t)said->domain.length,
-        .path_length = (uint16_t)said->path.length,
-        .host_only = host_only,
-        .secure = said->secure,
-    };
-    end = append(end, said->name);
+    if (cookie == NULL || cookie->capacity < size) {
+        cookie = xrealloc_array(cookie, 1, sizeof(*cookie) + size);
+        cookie->capacity = (uint16_t)size;
+    }
+    cookie->expires = said->expires;
+    cookie->name_length = (uint16_t)said->name.length;
+    cookie->pair_length = (uint16_t)pair_length;
+    cookie->domain_length = (uint16_t)said->domain.length;
+    cookie->path_length = (uint16_t)said->path.length;
+    cookie->host_only = host_only;
+    cookie->secure = said->secure;
+    end = append(cookie->text, said->name);
     *end++ = '=';
     end = append(end, said->value);
     end = append(end, said->domain);
@@ -443,19 +449,16 @@ static void remove_cookie(struct cookies *jar, struct cookie **link)
     free(cookie);
 }
 
-/* Removes what the cookie takes the place of. Its number, or 0: there was none. */
-static uint64_t remove_same(struct cookies *jar, const struct said *said)
+/* Of the same name, domain and path; a link to NULL: there is none. */
+static struct cookie **find_same(struct cookies *jar, const struct said *said)
 {
-    for (struct cookie **link = &jar->first; *link != NULL; link = &(*link)->next) {
-        if (same(name_of(*link), said->name) && same(path_of(*link), said->path) &&
-            same_in_any_case(domain_of(*link), said->domain)) {
-            const uint64_t created = (*link)->created;
+    struct cookie **link = &jar->first;
 
-            remove_cookie(jar, link);
-            return created;
-        }
-    }
-    return 0;
+    while (*link != NULL &&
+           !(same(name_of(*link), said->name) && same(path_of(*link), said->path) &&
+             same_in_any_case(domain_of(*link), said->domain)))
+        link = &(*link)->next;
+    return link;
 }
 
 static void remove_expired(struct cookies *jar, int64_t now)
@@ -481,33 +484,41 @@ static void remove_oldest(struct cookies *jar)
     remove_cookie(jar, oldest);
 }
 
+static void make_room(struct cookies *jar, int64_t now)
+{
+    if (jar->count == COOKIES_MAX)
+        remove_expired(jar, now);
+    if (jar->count == COOKIES_MAX)
+        remove_oldest(jar);
+}
+
+/* The newest of all. */
 static void insert(struct cookies *jar, struct cookie *cookie)
 {
     struct cookie **link = &jar->first;
 
-    while (*link != NULL && ((*link)->path_length > cookie->path_length ||
-                             ((*link)->path_length == cookie->path_length &&
-                              (*link)->created < cookie->created)))
+    while (*link != NULL && (*link)->path_length >= cookie->path_length)
         link = &(*link)->next;
+    cookie->created = ++jar->created;
     cookie->next = *link;
     *link = cookie;
     jar->count++;
 }
 
+/* One that is there already keeps its place and its age. */
 static void store(struct cookies *jar, const struct said *said, bool host_only,
                   int64_t now)
 {
-    uint64_t created = remove_same(jar, said);
+    struct cookie **const link = find_same(jar, said);
 
-    if (said->expires <= now)
-        return;
-    if (jar->count == COOKIES_MAX)
-        remove_expired(jar, now);
-    if (jar->count == COOKIES_MAX)
-        remove_oldest(jar);
-    if (created == 0)
-        created = ++jar->created;
-    insert(jar, cookie_new(said, host_only, created));
+    if (*link != NULL && said->expires <= now) {
+        remove_cookie(jar, link);
+    } else if (*link != NULL) {
+        *link = set_cookie(*link, said, host_only);
+    } else if (said->expires > now) {
+        make_room(jar, now);
+        insert(jar, set_cookie(NULL, said, host_only));
+    }
 }
 
 void cookies_take(struct cookies **cookies, const char *url, const char *header,

@@ -14,7 +14,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #define ZLIB_CONST /* its input is not written to */
 #include <brotli/decode.h>
@@ -22,6 +21,7 @@
 #include <zstd.h>
 
 #include "base/memory.h"
+#include "base/text.h"
 
 enum {
     OUT_SIZE = 8 << 10,
@@ -227,40 +227,13 @@ static const struct coding codings[] = {
     {"zstd",    begin_zstd,    decode_zstd,    restart_zstd, end_zstd  },
 };
 
-static bool is_name(const char *text, size_t length, const char *name)
-{
-    return strlen(name) == length && strncasecmp(text, name, length) == 0;
-}
-
 static const struct coding *find_coding(const char *text, size_t length)
 {
     for (size_t i = 0; i < ARRAY_SIZE(codings); i++) {
-        if (is_name(text, length, codings[i].name))
+        if (text_is_word(text, length, codings[i].name))
             return &codings[i];
     }
     return NULL;
-}
-
-/* The next element of a list, without blanks around it; it may be empty. False: there is
- * none. */
-static bool next_element(const char **text, size_t *left, const char **ret_element,
-                         size_t *ret_length)
-{
-    const char *element = *text;
-    const char *const comma = memchr(element, ',', *left);
-    size_t length = comma != NULL ? (size_t)(comma - element) : *left;
-
-    if (*left == 0)
-        return false;
-    *text += length + (comma != NULL);
-    *left -= length + (comma != NULL);
-    while (length > 0 && (*element == ' ' || *element == '\t'))
-        element++, length--;
-    while (length > 0 && (element[length - 1] == ' ' || element[length - 1] == '\t'))
-        length--;
-    *ret_element = element;
-    *ret_length = length;
-    return true;
 }
 
 /* What was applied last is undone first. */
@@ -277,32 +250,26 @@ static struct decoder *put_in_front(const struct coding *coding, struct decoder 
 enum decoder_choice decoder_new(const char *coding, size_t length,
                                 struct decoder **ret_decoder)
 {
-    enum decoder_choice choice = DECODER_NONE;
     struct decoder *decoder = NULL;
     const char *element;
     size_t element_length;
     unsigned count = 0;
 
-    while (next_element(&coding, &length, &element, &element_length)) {
+    while ((element = text_next_element(&coding, &length, &element_length)) != NULL) {
         const struct coding *const found = find_coding(element, element_length);
 
-        if (element_length == 0 || is_name(element, element_length, "identity"))
+        if (element_length == 0 || text_is_word(element, element_length, "identity"))
             continue;
-        choice = DECODER_MADE;
-        if (found == NULL)
-            choice = DECODER_UNKNOWN;
-        else if (count == DECODERS_MAX)
-            choice = DECODER_REFUSED;
-        if (choice != DECODER_MADE)
-            break;
+        if (found == NULL || count++ == DECODERS_MAX) {
+            decoder_destroy(decoder);
+            return DECODER_REFUSED;
+        }
         decoder = put_in_front(found, decoder);
-        count++;
     }
-    if (choice == DECODER_MADE)
-        *ret_decoder = decoder;
-    else
-        decoder_destroy(decoder);
-    return choice;
+    if (decoder == NULL)
+        return DECODER_NONE;
+    *ret_decoder = decoder;
+    return DECODER_MADE;
 }
 
 void decoder_destroy(struct decoder *decoder)

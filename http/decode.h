@@ -16,8 +16,7 @@ struct decoder;
 enum decoder_choice {
     DECODER_NONE,    /* the coding is "identity": nothing to undo */
     DECODER_MADE,    /* the caller destroys it */
-    DECODER_UNKNOWN, /* a coding nobody here knows: the body is kept as it is */
-    DECODER_REFUSED, /* more than DECODERS_MAX */
+    DECODER_REFUSED, /* a coding that nobody here knows, or more than DECODERS_MAX */
 };
 
 /* By the value of a Content-Encoding header (several headers are joined by ","). */

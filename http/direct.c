@@ -26,7 +26,6 @@
 #include "http/head.h"
 
 enum {
-    USER_LINKS_MAX = 16,
     READS_A_TURN = 8, /* so that a large answer leaves the loop to others */
 };
 
@@ -80,43 +79,57 @@ static void leave_connection(struct link *link)
     link->kept = false;
 }
 
-/* Tells the session, which may start the next exchange at once; on this link, too. */
-static void finish(struct link *link, const char *failure, uint64_t now_us)
+/* How far a connection came that is being opened. */
+static void note_times(struct exchange *exchange, const struct connection_times *times)
+{
+    if (times->looked_up)
+        exchange_set_phase(exchange, PHASE_DNS, times->asked_us, times->known_us);
+    exchange_set_phase(exchange, PHASE_CONNECT, times->known_us, times->connected_us);
+    exchange_set_phase(exchange, PHASE_TLS, times->connected_us, times->secured_us);
+    exchange->new_connection = times->connected_us != 0;
+}
+
+/* The exchange is the link's no more. */
+static struct exchange *detach(struct link *link, uint64_t now_us)
 {
     struct exchange *const exchange = link->exchange;
 
     link->exchange = NULL;
     link->unsent = NULL;
+    exchange->replaced &= exchange->written; /* else none took its place */
     exchange->ended_us = now_us;
-    exchange->complete = failure == NULL;
-    exchange->failure = failure;
+    return exchange;
+}
+
+/* It ends before its end. */
+static struct exchange *cut(struct link *link)
+{
+    const struct connection_times *const times = connection_times(&link->connection);
+
+    if (times != NULL)
+        note_times(link->exchange, times);
+    exchange_end_body(link->exchange);
+    leave_connection(link);
+    link->exchange->complete = false;
+    return detach(link, clock_us());
+}
+
+/* Tells the session, which may start the next exchange at once; on this link, too. */
+static void fail(struct link *link, const char *failure, const char *detail)
+{
+    struct exchange *exchange = link->exchange;
+
+    exchange->failure = failure; /* first: whatever else fails now follows from it */
+    exchange->detail =
+        detail != NULL ? arena_strndup(exchange->arena, detail, strlen(detail)) : NULL;
+    exchange = cut(link);
     exchange->on_done(exchange);
 }
 
-static void fail(struct link *link, const char *failure, const char *detail)
+static void succeed(struct link *link, uint64_t now_us)
 {
-    struct exchange *const exchange = link->exchange;
+    struct exchange *exchange;
 
-    exchange_end_body(exchange);
-    leave_connection(link);
-    if (detail != NULL)
-        exchange->detail = arena_strndup(exchange->arena, detail, strlen(detail));
-    finish(link, failure, clock_us());
-}
-
-/* The answer is over, one way or the other; `left_over`: bytes came behind it. */
-static void finish_answer(struct link *link, bool left_over, uint64_t now_us)
-{
-    struct exchange *const exchange = link->exchange;
-
-    if (link->answer.state == ANSWER_REFUSED) {
-        fail(link, exchange->failure, NULL);
-        return;
-    }
-    if (left_over) {
-        fail(link, "the server sent more than its answer", NULL);
-        return;
-    }
     if (link->answer.keep_alive && link->unsent == NULL && !link->write_broke &&
         !link->closes) {
         link->kept = true;
@@ -124,7 +137,22 @@ static void finish_answer(struct link *link, bool left_over, uint64_t now_us)
     } else {
         leave_connection(link);
     }
-    finish(link, NULL, now_us);
+    exchange = detach(link, now_us);
+    exchange->complete = true;
+    exchange->on_done(exchange);
+}
+
+/* The answer is over, one way or the other; `left_over`: bytes came behind it. */
+static void finish_answer(struct link *link, bool left_over, uint64_t now_us)
+{
+    const struct exchange *const exchange = link->exchange;
+
+    if (link->answer.state == ANSWER_REFUSED)
+        fail(link, exchange->failure, exchange->detail);
+    else if (left_over)
+        fail(link, "the server sent more than its answer", NULL);
+    else
+        succeed(link, now_us);
 }
 
 /* --- the time-out --------------------------------------------------------------------- */
@@ -135,8 +163,9 @@ static uint64_t due_us(const struct exchange *exchange)
 }
 
 /* The timer of a link is not moved for each exchange: it may fire before one is due, and
- * is set again then. So a time-out costs a request one comparison, and the loop's heap is
- * touched once in the time of a time-out, however many links there are. */
+ * is set again then (libev's manual calls that the most efficient way). So a time-out costs
+ * a request one comparison. The loop's heap is touched by a link once in the time of a
+ * time-out, and when a shorter time-out follows a longer one. */
 static void set_deadline(struct link *link)
 {
     const uint64_t due = due_us(link->exchange);
@@ -170,14 +199,12 @@ static void on_deadline(struct ev_loop *loop, ev_timer *timer, int revents)
         fail(link, exchange->written ? failure_timeout : failure_no_connection, NULL);
 }
 
-/* What fails within direct_start() is told from the loop. */
+/* What fails within direct_start() is told in the loop's next turn: not sooner, since the
+ * worker may ask for the same at once, again and again. */
 static void fail_soon(struct link *link, const char *failure)
 {
-    struct ev_loop *const loop = link->user->transport->network.loop;
-
     link->failure = failure;
-    ev_timer_stop(loop, &link->deadline);
-    ev_feed_event(loop, &link->deadline, EV_TIMER);
+    loop_timer_start(link->user->transport->network.loop, &link->deadline, 0);
 }
 
 /* --- the request ---------------------------------------------------------------------- */
@@ -369,48 +396,50 @@ static void on_idle_readable(struct link *link)
     link->lost = true;
 }
 
+/* True: the answer is over, and so is the exchange. */
+static bool take_bytes(struct link *link, const char *data, size_t size)
+{
+    const uint64_t now_us = clock_us();
+    size_t taken;
+
+    note_first_byte(link, now_us);
+    taken = answer_feed(&link->answer, data, size);
+    link->exchange->bytes_in += taken;
+    if (!answer_is_over(&link->answer))
+        return false;
+    finish_answer(link, taken < size, now_us);
+    return true;
+}
+
 static void on_readable(struct connection *connection)
 {
     struct link *const link = (struct link *)connection;
-    const char *data;
-    size_t size, taken;
-    enum received how = RECEIVED_BYTES;
+    enum received how;
+    int reads = 0;
 
     if (link->exchange == NULL) {
         on_idle_readable(link);
         return;
     }
-    for (int i = 0; i < READS_A_TURN && how == RECEIVED_BYTES; i++) {
-        uint64_t now_us;
+    do {
+        const char *data;
+        size_t size;
 
         how = connection_receive(connection, &data, &size);
         if (how == RECEIVED_NOTHING)
             return;
-        if (how != RECEIVED_BYTES && how != RECEIVED_LAST) {
+        if (how >= RECEIVED_END) {
             on_end(link, how);
             return;
         }
-        now_us = clock_us();
-        note_first_byte(link, now_us);
-        taken = answer_feed(&link->answer, data, size);
-        link->exchange->bytes_in += taken;
-        if (answer_is_over(&link->answer)) {
-            finish_answer(link, taken < size, now_us);
+        if (take_bytes(link, data, size))
             return;
-        }
-    }
+        reads++;
+    } while (how == RECEIVED_BEFORE_END ||
+             (how == RECEIVED_BYTES && reads < READS_A_TURN));
 }
 
 /* --- opening a link ------------------------------------------------------------------- */
-
-static void note_times(struct exchange *exchange, const struct connection_times *times)
-{
-    if (times->looked_up)
-        exchange_set_phase(exchange, PHASE_DNS, times->asked_us, times->known_us);
-    exchange_set_phase(exchange, PHASE_CONNECT, times->known_us, times->connected_us);
-    exchange_set_phase(exchange, PHASE_TLS, times->connected_us, times->secured_us);
-    exchange->new_connection = times->connected_us != 0;
-}
 
 static void on_open(struct connection *connection, const struct connection_times *times)
 {
@@ -508,19 +537,27 @@ static struct link *choose_link(struct transport_user *user,
     }
     if (was_open != NULL)
         return was_open;
-    if (closed != NULL && (origin == NULL || user->link_count >= USER_LINKS_MAX))
+    if (closed != NULL && (origin == NULL || user->link_count >= USER_CONNECTIONS_MAX))
         return closed;
-    if (oldest != NULL && user->link_count >= USER_LINKS_MAX)
+    if (oldest != NULL && user->link_count >= USER_CONNECTIONS_MAX)
         return oldest;
     return add_link(user);
 }
 
 /* --- the transport -------------------------------------------------------------------- */
 
-/* Whether a request that could not be repeated might be written to a closed connection: it
- * is looked at first. For all others the loop's notice, and the answer that does not come,
- * are enough. */
-static bool may_be_closed(const struct link *link)
+/* The loop may know already that something came while the link rested, and tell it after
+ * what runs now: a close, mostly. */
+static void hear_news(struct link *link)
+{
+    if (ev_is_pending(&link->connection.io))
+        on_idle_readable(link);
+}
+
+/* A request that must not be written twice is not written to a connection that has rested
+ * without looking whether it was closed just now. For all others the loop's news, and the
+ * answer that does not come, are enough. */
+static bool is_closed_unheard(const struct link *link)
 {
     return link->exchange->started_us > link->rested_us + RESTED_US &&
            !transport_may_repeat(link->exchange->method) &&
@@ -532,11 +569,13 @@ static void begin(struct link *link, const struct head *head)
     struct exchange *const exchange = link->exchange;
     const bool fits = leads_to(link, head->origin, exchange->verify);
 
+    if (fits && is_open(link))
+        hear_news(link);
     if (!fits || !is_open(link)) {
         exchange->replaced = fits && link->lost;
         leave_connection(link);
         open_link(link, head->origin);
-    } else if (may_be_closed(link)) {
+    } else if (is_closed_unheard(link)) {
         replace(link);
     } else {
         write_request(link, head);
@@ -566,13 +605,9 @@ static void direct_cancel(struct exchange *exchange)
 {
     struct link *const link = exchange->carrier;
 
-    exchange_end_body(exchange);
-    leave_connection(link);
+    cut(link);
+    exchange->failure = exchange->detail = NULL; /* that a body was cut is no failure */
     ev_timer_stop(link->user->transport->network.loop, &link->deadline);
-    link->exchange = NULL;
-    link->unsent = NULL;
-    exchange->complete = false;
-    exchange->ended_us = clock_us();
 }
 
 static struct transport_user *direct_user_new(struct transport *transport)
@@ -598,12 +633,12 @@ static void direct_user_destroy(struct transport_user *user)
     free(user);
 }
 
-static struct transport *direct_new(struct ev_loop *loop)
+static struct transport *direct_new(struct ev_loop *loop, struct names *names)
 {
     struct transport *const transport = xcalloc(1, sizeof(*transport));
 
     transport->network.loop = loop;
-    transport->network.names = names_new(loop);
+    transport->network.names = names;
     return transport;
 }
 
@@ -612,14 +647,12 @@ static void direct_destroy(struct transport *transport)
     if (transport == NULL)
         return;
     heads_clear(&transport->heads);
-    names_destroy(transport->network.names);
     tls_destroy(transport->network.tls);
     free(transport);
 }
 
 const struct transport_type transport_direct = {
     .name = "direct",
-    .help = "HTTP/1.1 over tcp, TLS and unix sockets, at the least cost",
     .new = direct_new,
     .destroy = direct_destroy,
     .user_new = direct_user_new,

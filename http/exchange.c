@@ -60,6 +60,15 @@ const char *exchange_connect_failure(struct exchange *exchange, int error_number
     return arena_strndup(exchange->arena, text, (size_t)length);
 }
 
+/* --- what the script asks for ----------------------------------------------------- */
+
+const char *exchange_own_line(const struct exchange *exchange, const char *name)
+{
+    const char *const line = header_find(exchange->headers, name);
+
+    return line != NULL ? line : header_find(exchange->user_headers, name);
+}
+
 /* --- bytes that grow in the arena ------------------------------------------------- */
 
 /* Room for `more` bytes at the end of `*data`, which is moved where it has none. */
@@ -93,14 +102,6 @@ void exchange_begin_head(struct exchange *exchange, int status, const char *reas
     exchange->cookies_set = 0;
 }
 
-/* The value in a line whose name has `name_length` bytes. */
-static const char *line_value(const char *line, size_t length, size_t name_length,
-                              size_t *ret_length)
-{
-    *ret_length = length - name_length - 1;
-    return text_trim(line + name_length + 1, ret_length);
-}
-
 static bool read_number(const char *digits, size_t count, uint64_t *ret_number)
 {
     uint64_t number = 0;
@@ -108,7 +109,7 @@ static bool read_number(const char *digits, size_t count, uint64_t *ret_number)
     if (count == 0 || count > LENGTH_DIGITS_MAX)
         return false;
     for (size_t i = 0; i < count; i++) {
-        if (digits[i] < '0' || digits[i] > '9')
+        if (!text_is_digit(digits[i]))
             return false;
         number = number * 10 + (uint64_t)(digits[i] - '0');
     }
@@ -129,30 +130,22 @@ static int take_length(struct exchange *exchange, const char *value, size_t size
     return 0;
 }
 
-/* The place of the colon alone rules nearly all lines out. */
-static bool is_header(const char *line, size_t length, const char *name,
-                      size_t name_length)
-{
-    return length > name_length && line[name_length] == ':' &&
-           text_is_same_word(line, name, name_length);
-}
-
 /* What of a header matters to the exchange itself. */
 static int note_line(struct exchange *exchange, const char *line, size_t length)
 {
     static const char of_length[] = "Content-Length", of_coding[] = "Content-Encoding",
                       of_cookie[] = "Set-Cookie";
 
-    if (is_header(line, length, of_length, sizeof(of_length) - 1)) {
+    if (header_is(line, length, of_length, sizeof(of_length) - 1)) {
         size_t size;
         const char *const value =
-            line_value(line, length, sizeof(of_length) - 1, &size);
+            header_value(line, length, sizeof(of_length) - 1, &size);
 
         return take_length(exchange, value, size);
     }
-    if (is_header(line, length, of_coding, sizeof(of_coding) - 1))
+    if (header_is(line, length, of_coding, sizeof(of_coding) - 1))
         exchange->codings++;
-    if (is_header(line, length, of_cookie, sizeof(of_cookie) - 1))
+    if (header_is(line, length, of_cookie, sizeof(of_cookie) - 1))
         exchange->cookies_set++;
     return 0;
 }
@@ -196,8 +189,8 @@ const char *exchange_next_header(const char **line, const char *head_end,
         const char *const end = stop != NULL ? stop : head_end;
 
         *line = end + (stop != NULL);
-        if (is_header(start, (size_t)(end - start), name, name_length))
-            return line_value(start, (size_t)(end - start), name_length, ret_length);
+        if (header_is(start, (size_t)(end - start), name, name_length))
+            return header_value(start, (size_t)(end - start), name_length, ret_length);
     }
     return NULL;
 }
@@ -283,7 +276,6 @@ static int open_decoder(struct exchange *exchange)
         return 0;
     case DECODER_MADE:
         return 0;
-    case DECODER_UNKNOWN:
     case DECODER_REFUSED:
     default:
         return refuse_coding(exchange, coding, length);

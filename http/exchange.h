@@ -2,8 +2,8 @@
  *
  * The session says what to ask, a transport carries it and hands in what comes back by the
  * functions below, and the session makes a response and a row of the stats of it. What
- * limits an answer, how its body is decoded and which words a failure has is written here
- * once, for every transport. */
+ * limits an answer and how its body is decoded is written here once, for every transport;
+ * so are the words of the failures that several of them can meet. */
 #ifndef HTTP_EXCHANGE_H
 #define HTTP_EXCHANGE_H
 
@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "http/header.h"
 #include "stats/stats.h"
 
 #define ANSWER_HEAD_MAX ((size_t)64 << 10) /* bytes, all lines together */
@@ -25,9 +26,6 @@
 #define DEFAULT_USER_AGENT "molotov/" MOLOTOV_VERSION
 #define DEFAULT_ACCEPT "*/*"
 #define DEFAULT_ACCEPT_ENCODING "gzip, deflate, br, zstd" /* what decode.h decodes */
-
-/* Headers as lines "Name: value", ended by NULL. */
-typedef const char *const *header_lines;
 
 struct decoder;
 
@@ -85,7 +83,7 @@ struct exchange {
     void *carrier; /* the transport's own */
 
     /* Of the head, as its lines come. */
-    bool head_ended;      /* a line that comes now is one of the trailer */
+    bool head_ended;      /* well; a line that comes now is one of the trailer */
     bool has_length;      /* it has a Content-Length ... */
     uint64_t length;      /* ... which is this */
     unsigned cookies_set; /* lines Set-Cookie */
@@ -99,6 +97,10 @@ struct exchange {
     size_t head_capacity, body_capacity;
 };
 
+/* What the script says of a header: the request's own line or else its session's. NULL:
+ * nothing. */
+const char *exchange_own_line(const struct exchange *exchange, const char *name);
+
 /* --- for transports: what comes back -------------------------------------------------- */
 
 /* The status line of an answer, also of a 1xx, whose head the next call forgets.
@@ -107,10 +109,10 @@ struct exchange {
 void exchange_begin_head(struct exchange *exchange, int status, const char *reason,
                          size_t reason_length);
 
-/* One header line, without its line end, already known to be well-formed. After the end
- * of the head it is one of the trailer, which is counted like the head and then dropped: a
- * trailer changes no header (RFC 9110, 6.5.1). -1: `failure` is set: the head has grown too
- * large, or its Content-Length is not one number. */
+/* One header line, without its line end, which is known to begin with a name and a colon.
+ * After the end of the head it is one of the trailer, which is counted like the head and
+ * then dropped: a trailer changes no header (RFC 9110, 6.5.1). -1: `failure` is set: the
+ * head has grown too large, or its Content-Length is not one number. */
 int exchange_add_line(struct exchange *exchange, const char *line, size_t length);
 
 /* Bytes of a line, and one for its end, that exchange_add_line() still takes. */
@@ -123,8 +125,9 @@ static inline size_t exchange_head_room(const struct exchange *exchange)
 int exchange_end_head(struct exchange *exchange);
 
 /* A piece of the body, its transfer coding undone; with the first one it turns out whether
- * it can be decoded. -1: `failure` is set: it is too large, or its compression is broken, or
- * one that nobody here knows. */
+ * it can be decoded. -1: `failure` is set: it is too large, or "the answer's compressed body
+ * is broken", which is also said where nobody here undoes its Content-Encoding: `detail`
+ * then names it. */
 int exchange_add_body(struct exchange *exchange, const char *data, size_t size);
 
 /* The body has ended: so must its compression. -1: `failure` is set. To be called, too,
@@ -144,7 +147,7 @@ const char *exchange_next_header(const char **line, const char *head_end,
 void exchange_set_phase(struct exchange *exchange, enum stats_phase phase,
                         uint64_t from_us, uint64_t until_us);
 
-/* --- for transports: words of failures that are the same on all of them ------------------ */
+/* --- for transports: words of failures that several of them can meet ---------------------- */
 
 /* clang-format off */
 extern const char failure_lookup[];        /* "the host's name cannot be looked up" */

@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include <openssl/evp.h>
 
@@ -14,49 +13,6 @@ enum {
     KEPT_SIZE_MAX = 8 << 10,    /* a larger head gives its memory back */
     COPIED_BODY_MAX = 16 << 10, /* a larger body is written from where it lies */
 };
-
-/* --- the script's headers ------------------------------------------------------------- */
-
-/* Whether a line "Name: value" is for the header `name`. */
-static bool is_header(const char *line, const char *name)
-{
-    const size_t length = strlen(name);
-
-    return strncasecmp(line, name, length) == 0 && line[length] == ':';
-}
-
-static const char *find_line(header_lines lines, const char *name)
-{
-    for (; lines != NULL && *lines != NULL; lines++) {
-        if (is_header(*lines, name))
-            return *lines;
-    }
-    return NULL;
-}
-
-/* The script's line for the header: the request's own, or else its session's. */
-static const char *own_line(const struct exchange *exchange, const char *name)
-{
-    const char *const line = find_line(exchange->headers, name);
-
-    return line != NULL ? line : find_line(exchange->user_headers, name);
-}
-
-static bool same_name(const char *left, const char *right)
-{
-    const size_t length = strcspn(left, ":");
-
-    return strncasecmp(left, right, length) == 0 && right[length] == ':';
-}
-
-static bool is_replaced(header_lines own, const char *line)
-{
-    for (; own != NULL && *own != NULL; own++) {
-        if (same_name(line, *own))
-            return true;
-    }
-    return false;
-}
 
 /* --- the key: everything a head is made of -------------------------------------------- */
 
@@ -127,7 +83,7 @@ static bool is_head_of(const struct head *head, const struct exchange *exchange)
 
 /* Whether the path stands in the URL as it goes on the wire: most do, and need no parser.
  * Dots after a slash may be "..", which is resolved. */
-static bool is_plain_path(const char *path)
+static bool goes_as_it_stands(const char *path)
 {
     if (*path != '/')
         return false;
@@ -148,7 +104,7 @@ static int add_request_line(struct buffer *bytes, const struct exchange *exchang
 
     buffer_add_text(bytes, exchange->method);
     buffer_add(bytes, " ", 1);
-    if (is_plain_path(path)) {
+    if (goes_as_it_stands(path)) {
         buffer_add_text(bytes, path);
     } else if (*path == '\0') {
         buffer_add(bytes, "/", 1);
@@ -162,17 +118,11 @@ static int add_request_line(struct buffer *bytes, const struct exchange *exchang
     return 0;
 }
 
-static void add_line(struct buffer *bytes, const char *line)
-{
-    buffer_add_text(bytes, line);
-    buffer_add(bytes, "\r\n", 2);
-}
-
 /* One that is sent unless the script has its own. */
 static void add_default(struct buffer *bytes, const struct exchange *exchange,
                         const char *name, const char *value)
 {
-    if (own_line(exchange, name) == NULL)
+    if (exchange_own_line(exchange, name) == NULL)
         buffer_printf(bytes, "%s: %s\r\n", name, value);
 }
 
@@ -191,9 +141,37 @@ static void add_credentials(struct buffer *bytes, const struct exchange *exchang
     free(value);
 }
 
-static void add_headers(struct buffer *bytes, const struct exchange *exchange,
-                        const struct target *target)
+/* A list as in "close, TE". */
+static bool says_close(const char *line)
 {
+    static const char name[] = "Connection";
+    const size_t length = strlen(line);
+    const char *value, *word;
+    size_t left, size;
+
+    if (!header_is(line, length, name, sizeof(name) - 1))
+        return false;
+    value = header_value(line, length, sizeof(name) - 1, &left);
+    while ((word = text_next_element(&value, &left, &size)) != NULL) {
+        if (text_is_word(word, size, "close"))
+            return true;
+    }
+    return false;
+}
+
+/* One of the script's. */
+static void add_own(struct head *head, const char *line)
+{
+    buffer_add_text(&head->bytes, line);
+    buffer_add(&head->bytes, "\r\n", 2);
+    head->closes |= says_close(line);
+}
+
+static void add_headers(struct head *head, const struct exchange *exchange)
+{
+    const struct target *const target = &head->origin->target;
+    struct buffer *const bytes = &head->bytes;
+
     add_default(bytes, exchange, "Host", target->authority);
     if (target->credentials != NULL)
         add_credentials(bytes, exchange, target->credentials);
@@ -202,19 +180,17 @@ static void add_headers(struct buffer *bytes, const struct exchange *exchange,
     add_default(bytes, exchange, "Accept-Encoding", DEFAULT_ACCEPT_ENCODING);
     for (header_lines line = exchange->user_headers; line != NULL && *line != NULL;
          line++) {
-        if (!is_replaced(exchange->headers, *line))
-            add_line(bytes, *line);
+        if (!header_is_replaced(*line, exchange->headers))
+            add_own(head, *line);
     }
     for (header_lines line = exchange->headers; line != NULL && *line != NULL; line++)
-        add_line(bytes, *line);
+        add_own(head, *line);
 }
 
 static int make_bytes(struct head *head, const struct exchange *exchange,
                       const char **ret_failure)
 {
-    const char *const connection = own_line(exchange, "Connection");
-
-    if (own_line(exchange, "Transfer-Encoding") != NULL) {
+    if (exchange_own_line(exchange, "Transfer-Encoding") != NULL) {
         *ret_failure =
             "a Transfer-Encoding of the request's own takes --transport curl";
         return -1;
@@ -222,11 +198,11 @@ static int make_bytes(struct head *head, const struct exchange *exchange,
     buffer_reset(&head->bytes);
     if (add_request_line(&head->bytes, exchange, head->origin, ret_failure) == -1)
         return -1;
-    add_headers(&head->bytes, exchange, &head->origin->target);
+    head->closes = false;
+    add_headers(head, exchange);
     buffer_add(&head->bytes, "\r\n", 2);
-    head->has_length = own_line(exchange, "Content-Length") != NULL;
-    head->has_type = own_line(exchange, "Content-Type") != NULL;
-    head->closes = connection != NULL && strcasestr(connection, "close") != NULL;
+    head->has_length = exchange_own_line(exchange, "Content-Length") != NULL;
+    head->has_type = exchange_own_line(exchange, "Content-Type") != NULL;
     return 0;
 }
 

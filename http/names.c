@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "http/hash.h"
 
 enum {
     BUCKETS = 256,
@@ -341,9 +342,7 @@ static struct queue desk_take_answers(struct desk *desk)
 
 static struct name **bucket_of(struct names *names, const char *host)
 {
-    const uint64_t hash = text_hash(TEXT_HASH_START, host, strlen(host));
-
-    return &names->buckets[(hash ^ hash >> 32) % BUCKETS];
+    return &names->buckets[hash_text(0, host) % BUCKETS];
 }
 
 static struct name *find_or_add(struct names *names, const char *host)

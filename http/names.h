@@ -23,6 +23,9 @@
 #define NAMES_MAX 1000u   /* kept; more are looked up each time */
 #define ADDRESSES_MAX 16u /* of one name; what is over is not used */
 
+/* One that does not answer for so long is left for the next one, if there is one. */
+#define ADDRESS_PATIENCE_S 2.0
+
 struct names; /* one for each process */
 
 union address {

@@ -3,17 +3,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <time.h>
-
-#include <curl/urlapi.h>
-#include <curl/curl.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "http/cookies.h"
+#include "http/header.h"
 #include "http/target.h"
+#include "http/url.h"
 
 enum { LABEL_MAX = 256, METHOD_MAX = 32, FAILURE_MAX = TABLE_NAME_MAX + 1 };
 
@@ -44,152 +42,14 @@ struct session {
     unsigned redirects;
 };
 
-/* --- URLs --------------------------------------------------------------------------- */
-
-static bool is_of_scheme(char letter)
-{
-    return (letter >= 'a' && letter <= 'z') || (letter >= 'A' && letter <= 'Z') ||
-           (letter >= '0' && letter <= '9') || letter == '+' || letter == '.' ||
-           letter == '-';
-}
-
-static bool is_absolute(const char *url)
-{
-    size_t scheme = 0;
-
-    while (is_of_scheme(url[scheme]))
-        scheme++;
-    return scheme > 0 && strncmp(url + scheme, "://", 3) == 0;
-}
-
-/* `reference` as seen from `base`, in the arena; NULL: it is no URL. */
-static const char *parse_reference(struct session *session, const char *base,
-                                   const char *reference)
-{
-    CURLU *const url = curl_url();
-    char *text = NULL;
-    const char *resolved = NULL;
-
-    if (curl_url_set(url, CURLUPART_URL, base, 0) == CURLUE_OK &&
-        curl_url_set(url, CURLUPART_URL, reference, CURLU_URLENCODE) == CURLUE_OK &&
-        curl_url_set(url, CURLUPART_FRAGMENT, NULL, 0) == CURLUE_OK &&
-        curl_url_get(url, CURLUPART_URL, &text, 0) == CURLUE_OK)
-        resolved = arena_strndup(&session->arena, text, strlen(text));
-    curl_free(text);
-    curl_url_cleanup(url);
-    return resolved;
-}
-
-/* The first `length` bytes of `origin`, and what follows there. */
-static const char *put_behind(struct session *session, const char *origin,
-                              size_t length, const char *rest)
-{
-    const size_t rest_size = strlen(rest) + 1;
-    char *const text = arena_alloc(&session->arena, length + rest_size);
-
-    memcpy(text, origin, length);
-    memcpy(text + length, rest, rest_size);
-    return text;
-}
-
-/* A service on a unix socket believes to be "localhost", and says so where it tells the
- * whole URL of something of its own. */
-static const char *parse_reference_of_socket(struct session *session, const char *base,
-                                             size_t origin_length,
-                                             const char *reference)
-{
-    const char *const origin =
-        strncasecmp(base, "https", 5) == 0 ? "https://localhost" : "http://localhost";
-    const size_t length = strlen(origin);
-    const char *const resolved = parse_reference(
-        session, put_behind(session, origin, length, base + origin_length), reference);
-
-    if (resolved == NULL || strncmp(resolved, origin, length) != 0 ||
-        target_origin_length(resolved) != length)
-        return resolved;
-    return put_behind(session, base, origin_length, resolved + length);
-}
-
-static bool is_of_socket(const char *url)
-{
-    return strncasecmp(url, "http+unix:", 10) == 0 ||
-           strncasecmp(url, "https+unix:", 11) == 0;
-}
-
-/* A path with nothing in it to resolve, to encode or to cut off, as nearly all are. */
-static bool is_plain_path(const char *text)
-{
-    bool is_ascii = true;
-    const char *at = text;
-
-    if (text[0] != '/' || text[1] == '/')
-        return false;
-    for (; *at != '\0'; at++) {
-        const unsigned char byte = (unsigned char)*at;
-
-        if (byte <= ' ' || byte == 0x7F || byte == '#' || (byte == '/' && at[1] == '.'))
-            return false;
-        is_ascii &= byte < 0x80;
-    }
-    return is_ascii || text_is_clean(text, (size_t)(at - text));
-}
-
-/* `reference` as seen from `base`, whose origin has that length; NULL: it is no URL. */
-static const char *resolve_url(struct session *session, const char *base,
-                               size_t origin_length, const char *reference)
-{
-    if (is_plain_path(reference))
-        return put_behind(session, base, origin_length, reference);
-    if (is_of_socket(base))
-        return parse_reference_of_socket(session, base, origin_length, reference);
-    return parse_reference(session, base, reference);
-}
-
-static bool same_part(CURLU *left, CURLU *right, CURLUPart part)
-{
-    char *left_text = NULL, *right_text = NULL;
-    const bool same =
-        curl_url_get(left, part, &left_text, CURLU_DEFAULT_PORT) == CURLUE_OK &&
-        curl_url_get(right, part, &right_text, CURLU_DEFAULT_PORT) == CURLUE_OK &&
-        strcasecmp(left_text, right_text) == 0;
-
-    curl_free(left_text);
-    curl_free(right_text);
-    return same;
-}
-
-static bool parse_same_origin(const char *left_text, const char *right_text)
-{
-    CURLU *const left = curl_url();
-    CURLU *const right = curl_url();
-    const bool same = curl_url_set(left, CURLUPART_URL, left_text, 0) == CURLUE_OK &&
-                      curl_url_set(right, CURLUPART_URL, right_text, 0) == CURLUE_OK &&
-                      same_part(left, right, CURLUPART_SCHEME) &&
-                      same_part(left, right, CURLUPART_HOST) &&
-                      same_part(left, right, CURLUPART_PORT);
-
-    curl_url_cleanup(left);
-    curl_url_cleanup(right);
-    return same;
-}
-
-/* A redirect leads to a socket only from that socket, and then in the same words. */
-static bool same_origin(const char *left, const char *right)
-{
-    const size_t length = target_origin_length(left);
-
-    if (target_origin_length(right) == length && strncmp(left, right, length) == 0)
-        return true;
-    return !is_of_socket(left) && !is_of_socket(right) &&
-           parse_same_origin(left, right);
-}
-
 /* --- what is asked ------------------------------------------------------------------ */
 
 static int check_headers(header_lines lines, struct error *err)
 {
     for (; lines != NULL && *lines != NULL; lines++) {
-        if (strchr(*lines, ':') == NULL || (*lines)[0] == ':' ||
+        const size_t name_length = text_token_length(*lines);
+
+        if (name_length == 0 || (*lines)[name_length] != ':' ||
             !text_is_clean_line(*lines))
             return error_set(err, "'%s' is no header: it takes 'Name: value'", *lines);
     }
@@ -223,7 +83,7 @@ static int check_request(const struct session *session, const struct request *re
         return error_set(err, "a request needs a URL");
     if (!text_is_clean(request->url, strlen(request->url)))
         return error_set(err, "the URL has control characters, or is not UTF-8");
-    if (session->base_url == NULL && !is_absolute(request->url))
+    if (session->base_url == NULL && !target_is_absolute(request->url))
         return error_set(err,
                          "'%s' is relative, and the session has no base URL: give "
                          "--server-url, or a base URL in the set-up",
@@ -424,14 +284,15 @@ static bool follow_redirect(struct session *session, const struct request_stats 
         respond(session, row, "over 10 redirects", false);
         return true;
     }
-    target = resolve_url(session, session->url, target_origin_length(session->url),
-                         arena_strndup(&session->arena, location, length));
-    if (target == NULL || strncasecmp(target, "http", 4) != 0) {
+    target =
+        url_resolve(&session->arena, session->url, target_origin_length(session->url),
+                    arena_strndup(&session->arena, location, length));
+    if (target == NULL || target_scheme(target) == NULL) {
         respond(session, row, "the redirect's Location is no HTTP URL", false);
         return true;
     }
     session->redirects++;
-    session->drop_secrets |= !same_origin(session->url, target);
+    session->drop_secrets |= !url_same_origin(session->url, target);
     change_method(session, exchange->status);
     session->url = target;
     start_hop(session, clock_us());
@@ -454,17 +315,7 @@ static void on_hop_done(struct exchange *exchange)
 
 static bool is_secret(const char *line)
 {
-    return strncasecmp(line, "Authorization:", 14) == 0 ||
-           strncasecmp(line, "Cookie:", 7) == 0;
-}
-
-static bool has_header(header_lines lines, const char *name)
-{
-    for (; lines != NULL && *lines != NULL; lines++) {
-        if (text_is_same_word(*lines, name, strlen(name)))
-            return true;
-    }
-    return false;
+    return header_is_named(line, "Authorization") || header_is_named(line, "Cookie");
 }
 
 /* The headers without those that are only for the host that was asked first. */
@@ -504,8 +355,7 @@ static const char *cookies_of_hop(struct session *session)
 {
     const struct exchange *const exchange = &session->exchange;
 
-    if (session->cookies == NULL || has_header(exchange->headers, "Cookie:") ||
-        has_header(exchange->user_headers, "Cookie:"))
+    if (session->cookies == NULL || exchange_own_line(exchange, "Cookie") != NULL)
         return NULL;
     return cookies_for(session->cookies, session->url, time(NULL), &session->arena);
 }
@@ -548,9 +398,9 @@ int session_send(struct session *session, const struct request *request,
     if (check_request(session, request, err) == -1)
         return -1;
     session->url = request->url;
-    if (!is_absolute(request->url))
-        session->url = resolve_url(session, session->base_url, session->origin_length,
-                                   request->url);
+    if (!target_is_absolute(request->url))
+        session->url = url_resolve(&session->arena, session->base_url,
+                                   session->origin_length, request->url);
     if (session->url == NULL)
         return error_set(err, "'%s' is no URL", request->url);
     session->busy = true;
@@ -585,7 +435,7 @@ static int check_options(const struct session_options *options, struct error *er
 {
     if (check_headers(options->headers, err) == -1)
         return -1;
-    if (options->base_url != NULL && !is_absolute(options->base_url))
+    if (options->base_url != NULL && !target_is_absolute(options->base_url))
         return error_set(err, "the base URL '%s' is not absolute: it takes http://...",
                          options->base_url);
     if (!(options->timeout_s > 0 && options->timeout_s <= REQUEST_TIMEOUT_MAX_S))

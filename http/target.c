@@ -12,10 +12,8 @@
  *   7.88, what it refuses.) */
 #include "http/target.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/un.h>
 
 #include <curl/curl.h>
@@ -23,41 +21,48 @@
 
 #include "base/buffer.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "http/exchange.h"
 
 #define SOCKET_PATH_MAX (sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
 
-struct scheme {
-    const char *prefix;
-    const char *over_tcp; /* to a unix socket: the same, as if to a host; NULL: tcp */
-    bool tls;
-    uint16_t port; /* the default */
-};
+#define PREFIX(text) (text), sizeof(text) - 1
 
-static const struct scheme schemes[] = {
-    {"http://",       NULL,       false, 80 },
-    {"https://",      NULL,       true,  443},
-    {"http+unix://",  "http://",  false, 80 },
-    {"https+unix://", "https://", true,  443},
+/* clang-format off */
+const struct target_scheme target_schemes[] = {
+    {PREFIX("http://"),       NULL,       false, 80 },
+    {PREFIX("https://"),      NULL,       true,  443},
+    {PREFIX("http+unix://"),  "http://",  false, 80 },
+    {PREFIX("https+unix://"), "https://", true,  443},
+    {.prefix = NULL},
 };
+/* clang-format on */
 
-static const struct scheme *find_scheme(const char *url)
+const struct target_scheme *target_scheme(const char *url)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(schemes); i++) {
-        if (strncasecmp(url, schemes[i].prefix, strlen(schemes[i].prefix)) == 0)
-            return &schemes[i];
-    }
-    return NULL;
+    const struct target_scheme *scheme = target_schemes;
+
+    while (scheme->prefix != NULL &&
+           !text_is_same_word(url, scheme->prefix, scheme->prefix_length))
+        scheme++;
+    return scheme->prefix != NULL ? scheme : NULL;
 }
 
-/* Why a URL that begins with no scheme of ours is none. */
-static const char *describe_foreign(const char *url)
+static bool is_of_scheme(char letter)
 {
-    const size_t length = strspn(url, "abcdefghijklmnopqrstuvwxyz"
-                                      "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-");
+    const char lower = text_lower_case(letter);
 
-    return length > 0 && strncmp(url + length, "://", 3) == 0 ? failure_scheme
-                                                              : failure_bad_url;
+    return (lower >= 'a' && lower <= 'z') || text_is_digit(letter) || letter == '+' ||
+           letter == '.' || letter == '-';
+}
+
+bool target_is_absolute(const char *url)
+{
+    size_t length = 0;
+
+    while (is_of_scheme(url[length]))
+        length++;
+    return length > 0 && strncmp(url + length, "://", 3) == 0;
 }
 
 /* Up to the path, the query or the fragment. */
@@ -105,10 +110,10 @@ static char *decode_socket_path(const char *text, size_t length)
 
 /* Takes the socket's path from the URL, and writes the URL as if it led to "localhost". -1:
  * it has no such path. */
-static int take_socket_path(struct target *target, const struct scheme *scheme,
+static int take_socket_path(struct target *target, const struct target_scheme *scheme,
                             const char *url, struct buffer *over_tcp)
 {
-    const char *const authority = url + strlen(scheme->prefix);
+    const char *const authority = url + scheme->prefix_length;
     const char *const end = authority + authority_length(authority);
     const char *const at = memrchr(authority, '@', (size_t)(end - authority));
     const char *const socket_path = at != NULL ? at + 1 : authority;
@@ -187,7 +192,7 @@ static char *bare_host(const char *host, const char *zone)
                   zone != NULL ? "%" : "", zone != NULL ? zone : "");
 
     for (char *c = bare; *c != '\0' && *c != '%'; c++)
-        *c = (char)tolower((unsigned char)*c);
+        *c = text_lower_case(*c);
     return bare;
 }
 
@@ -260,17 +265,17 @@ static int take_parts(struct target *target, uint16_t default_port, const char *
 
 int target_parse(const char *url, struct target *ret_target, const char **ret_failure)
 {
-    const struct scheme *const scheme = find_scheme(url);
+    const struct target_scheme *const scheme = target_scheme(url);
     struct target target = {.tls = scheme != NULL && scheme->tls};
     struct buffer over_tcp = BUFFER_INIT;
     const char *failure = failure_bad_url;
     int rc = -1;
 
     if (scheme == NULL) {
-        failure = describe_foreign(url);
+        failure = target_is_absolute(url) ? failure_scheme : failure_bad_url;
         goto out;
     }
-    if (authority_length(url + strlen(scheme->prefix)) == 0)
+    if (authority_length(url + scheme->prefix_length) == 0)
         goto out;
     if (scheme->over_tcp != NULL) {
         if (take_socket_path(&target, scheme, url, &over_tcp) == -1)

@@ -11,7 +11,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/error.h"
+struct target_scheme {
+    const char *prefix; /* "http://" */
+    size_t prefix_length;
+    const char *over_tcp; /* to a unix socket: the same, as if to a host; NULL: tcp */
+    bool tls;
+    uint16_t port; /* the default */
+};
+
+/* All that there are; the last one's prefix is NULL. */
+extern const struct target_scheme target_schemes[];
+
+/* The one that a URL begins with, in any case; NULL: none of ours. It costs a comparison
+ * or two: it can be asked for each request. */
+const struct target_scheme *target_scheme(const char *url);
+
+/* Whether a URL begins with a scheme at all, one of ours or not. */
+bool target_is_absolute(const char *url);
 
 struct target {
     bool tls;

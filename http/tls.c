@@ -1,9 +1,13 @@
 #include "http/tls.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
+
+#include <curl/curl.h>
 
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
@@ -117,58 +121,83 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session)
     return 1; /* the reference is theirs now */
 }
 
+/* And forgets it, with those that followed. */
 static const char *last_error(void)
 {
     static char text[256];
     const unsigned long code = ERR_peek_error();
     const char *const reason = ERR_reason_error_string(code);
 
+    ERR_clear_error();
     if (reason != NULL)
         return reason;
     ERR_error_string_n(code, text, sizeof(text));
     return text;
 }
 
-/* OpenSSL's own default would look authorities up one by one in a directory, too, on each
- * handshake; the system's file has them all. It looks at $SSL_CERT_FILE by itself. */
-static int load_authorities(SSL_CTX *context)
+/* NULL: the system has none of that kind. */
+static const char *file_of_authorities(void)
 {
-    X509_VERIFY_PARAM *const rules = SSL_CTX_get0_param(context);
+    const char *const said = getenv(X509_get_default_cert_file_env());
+    const char *const system = curl_version_info(CURLVERSION_NOW)->cainfo;
 
-    /* An authority in the middle of a chain will do, as for libcurl. */
-    X509_VERIFY_PARAM_set_flags(rules,
-                                X509_V_FLAG_TRUSTED_FIRST | X509_V_FLAG_PARTIAL_CHAIN);
-    if (getenv(X509_get_default_cert_file_env()) != NULL)
-        return SSL_CTX_set_default_verify_file(context);
-    return SSL_CTX_load_verify_file(context, "/etc/ssl/certs/ca-certificates.crt") ==
-               1 ||
-           SSL_CTX_set_default_verify_paths(context) == 1;
+    if (said != NULL)
+        return said;
+    return system != NULL && access(system, F_OK) == 0 ? system : NULL;
 }
 
-static SSL_CTX *make_context(bool verify)
+/* One file with all of them, the one that libcurl reads: OpenSSL's own default would look
+ * for each in a directory, too, in each handshake. */
+static int load_authorities(SSL_CTX *context, const char **ret_detail)
+{
+    static char detail[512];
+    const char *const file = file_of_authorities();
+
+    /* An authority in the middle of a chain will do, as for libcurl. */
+    X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(context),
+                                X509_V_FLAG_TRUSTED_FIRST | X509_V_FLAG_PARTIAL_CHAIN);
+    if (file == NULL)
+        return SSL_CTX_set_default_verify_paths(context) == 1 ? 0 : -1;
+    if (SSL_CTX_load_verify_file(context, file) == 1)
+        return 0;
+    snprintf(detail, sizeof(detail),
+             "cannot read certificate authorities in '%.200s': %.200s", file,
+             last_error());
+    *ret_detail = detail;
+    return -1;
+}
+
+static SSL_CTX *make_context(bool verify, const char **ret_detail)
 {
     SSL_CTX *const context = SSL_CTX_new(TLS_client_method());
 
-    if (context == NULL)
+    if (context == NULL) {
+        *ret_detail = last_error();
         return NULL;
-    /* An idle connection holds no record buffers, which are 34 KiB. */
+    }
+    /* An idle connection holds no record buffers, which are 34 KiB: that costs nothing that
+     * could be measured, since malloc() gives the same memory to the next one. */
     SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                                   SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    /* Nobody here has a certificate to show, which is what it is done for; and it would
+     * need reading in the middle of writing. */
+    SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION);
     SSL_CTX_set_session_cache_mode(context,
                                    SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(context, on_new_session);
     SSL_CTX_set_verify(context, verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
-    if (verify && load_authorities(context) != 1) {
+    if (verify && load_authorities(context, ret_detail) == -1) {
         SSL_CTX_free(context);
         return NULL;
     }
     return context;
 }
 
-static SSL_CTX *find_context(struct tls *tls, bool verify)
+/* One that could not be made is tried again for the next connection. */
+static SSL_CTX *find_context(struct tls *tls, bool verify, const char **ret_detail)
 {
     if (tls->contexts[verify] == NULL)
-        tls->contexts[verify] = make_context(verify);
+        tls->contexts[verify] = make_context(verify, ret_detail);
     return tls->contexts[verify];
 }
 
@@ -255,15 +284,15 @@ static bool set_stream(SSL *ssl, const struct tls *tls, struct tls_stream *strea
 SSL *tls_connect(struct tls *tls, struct tls_stream *stream,
                  const struct tls_terms *terms, const char **ret_detail)
 {
-    SSL_CTX *const context = find_context(tls, terms->verify);
-    SSL *ssl = NULL;
+    SSL_CTX *const context = find_context(tls, terms->verify, ret_detail);
+    SSL *ssl;
 
-    if (context != NULL)
-        ssl = SSL_new(context);
+    if (context == NULL)
+        return NULL;
+    ssl = SSL_new(context);
     if (ssl == NULL || !set_host(ssl, terms->target->host) ||
         !set_protocols(ssl, terms->offer_http2) || !set_stream(ssl, tls, stream)) {
         *ret_detail = last_error();
-        ERR_clear_error();
         SSL_free(ssl);
         return NULL;
     }
@@ -281,7 +310,6 @@ const char *tls_describe_failure(const SSL *ssl, bool *ret_is_certificate)
 
     *ret_is_certificate =
         verified != X509_V_OK && SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE;
-    why = *ret_is_certificate ? X509_verify_cert_error_string(verified) : last_error();
-    ERR_clear_error();
-    return why;
+    why = last_error();
+    return *ret_is_certificate ? X509_verify_cert_error_string(verified) : why;
 }

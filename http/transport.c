@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 
 const struct transport_type *const transport_types[] = {
@@ -30,4 +31,25 @@ bool transport_may_repeat(const char *method)
             return true;
     }
     return false;
+}
+
+static uint64_t time_left_us(const struct exchange *exchange, uint64_t of_us)
+{
+    const uint64_t spent_us = clock_us() - exchange->started_us;
+
+    return of_us > spent_us ? of_us - spent_us : 1;
+}
+
+uint64_t transport_time_left_us(const struct exchange *exchange)
+{
+    return time_left_us(exchange, exchange->timeout_us);
+}
+
+uint64_t transport_connect_time_left_us(const struct exchange *exchange)
+{
+    const uint64_t connect_us = CONNECT_TIMEOUT_S * (uint64_t)US_PER_S;
+
+    return time_left_us(exchange, exchange->timeout_us < connect_us
+                                      ? exchange->timeout_us
+                                      : connect_us);
 }

@@ -1,16 +1,18 @@
 /* http/transport.h - what carries HTTP requests.
  *
- * To add one: write http/NAME.c with a transport_type, and list it in transport_types[].
- * --transport, its help and the tests walk that table.
+ * To add one: write http/NAME.c with a transport_type, list it in transport_types[], and its
+ * name in job_transports[] (job/job.c), which is what --transport takes: the job, on a floor
+ * below, cannot see the table here. test_transport.c compares the two.
  *
- * A transport never follows a redirect, keeps no cookies and decodes nothing: that is the
- * session's. One exchange is one request on the wire, with one exception, the same on every
- * transport, and counted (exchange.replaced). A connection that was kept from an earlier
- * request may have been closed by the server meanwhile; it is replaced by another one
+ * A transport never follows a redirect and keeps no cookies, which is the session's, and
+ * decodes nothing, which is exchange.c's. One exchange is one request on the wire, with one
+ * exception, the same on every transport, and counted (exchange.replaced). A connection that
+ * was kept from an earlier request may have been closed by the server meanwhile; it is
+ * replaced by another one
  *
  *   - whatever the method, when not a byte of the request was written: the connection was
- *     found closed (or with bytes on it that nobody asked for) before the write, or the
- *     write took none of it;
+ *     found closed before the write (or, by direct, with bytes on it that nobody asked
+ *     for), or the write took none of it;
  *   - once, when the request was written, and the connection ended, closed or reset, before
  *     the first byte of an answer, and its method is idempotent (RFC 9110, 9.2.2: GET, HEAD,
  *     OPTIONS, TRACE, PUT, DELETE). The server has closed an idle connection while the
@@ -26,14 +28,18 @@
 
 #include "http/exchange.h"
 
+#define USER_CONNECTIONS_MAX 16 /* that a user keeps while they rest */
+
+struct names;
 struct transport;      /* one for each process */
 struct transport_user; /* one virtual user's connections */
 
 struct transport_type {
     const char *name;
-    const char *help; /* for --transport */
 
-    struct transport *(*new)(struct ev_loop *loop);
+    /* `names` is borrowed, and outlives it: the process looks each name up once, whatever
+     * transports it has. */
+    struct transport *(*new)(struct ev_loop *loop, struct names *names);
     void (*destroy)(struct transport *transport); /* no user left */
 
     struct transport_user *(*user_new)(struct transport *transport);
@@ -58,5 +64,10 @@ const struct transport_type *transport_find(const char *name); /* NULL: none */
 
 /* Of which the second rule above speaks. */
 bool transport_may_repeat(const char *method);
+
+/* What is left of the exchange's time, at least 1 us; and what of that a connection may take
+ * that is not made yet (look-up and handshakes included). Both begin when it was asked for. */
+uint64_t transport_time_left_us(const struct exchange *exchange);
+uint64_t transport_connect_time_left_us(const struct exchange *exchange);
 
 #endif

@@ -186,7 +186,9 @@ typedef struct mlt_event {
 
 typedef struct mlt_request_options {
     const char *method;
-    const char *url;  /* absolute, or relative to the session's base URL */
+    /* Absolute, or relative to the session's base URL. That of a unix socket has its path,
+     * percent-encoded, for a host: http+unix://%2Frun%2Fapp.sock/path */
+    const char *url;
     const char *name; /* its label in the report (default: the URL, no query) */
     const char *const
         *headers; /* MLT_HEADERS("Name: value", ...): added to, and stronger

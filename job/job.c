@@ -11,7 +11,8 @@
 
 #define METHOD_LENGTH_MAX 31 /* characters: as http/session.c takes them */
 
-const char *const job_transports[] = {"auto", "direct", "curl", NULL};
+#define TRANSPORT_STANDARD "auto"
+const char *const job_transports[] = {TRANSPORT_STANDARD, "direct", "curl", NULL};
 
 #define FIELD(name) offsetof(struct job, name)
 
@@ -31,7 +32,7 @@ static const struct option_row rows[] = {
         .standard = "loadtest.c",
         .section = WHAT,
         .help = "a C file with scenarios, such a file compiled (.so), or an http:// or "
-                "https:// URL",
+                "https:// URL; of a unix socket: http+unix://%2Frun%2Fapp.sock/path",
         .field = FIELD(test),
     },
     {
@@ -55,7 +56,8 @@ static const struct option_row rows[] = {
         .type = OPTION_TEXT,
         .metavar = "URL",
         .section = WHAT,
-        .help = "what scenarios put in front of URLs that begin with '/'",
+        .help = "what scenarios put in front of URLs that begin with '/', such as "
+                "http://host:8080 or http+unix://%2Frun%2Fapp.sock",
         .field = FIELD(server_url),
     },
     {
@@ -70,7 +72,7 @@ static const struct option_row rows[] = {
         .name = "transport",
         .type = OPTION_TEXT,
         .metavar = "NAME",
-        .standard = "auto",
+        .standard = TRANSPORT_STANDARD,
         .section = WHAT,
         .help = "what carries requests: direct (HTTP/1.1, the cheapest), curl (libcurl, "
                 "HTTP/2 too), or auto: direct, and curl where a server chooses HTTP/2",
@@ -475,15 +477,29 @@ static int check_request(const struct job *job, struct error *err)
     return 0;
 }
 
+/* "auto, direct or curl" */
+static void list_transports(struct buffer *list)
+{
+    for (size_t i = 0; job_transports[i] != NULL; i++) {
+        if (i > 0)
+            buffer_add_text(list, job_transports[i + 1] != NULL ? ", " : " or ");
+        buffer_add_text(list, job_transports[i]);
+    }
+}
+
 static int check_transport(const char *transport, struct error *err)
 {
+    struct buffer list = BUFFER_INIT;
     char value[SHOWN_SIZE];
 
     for (size_t i = 0; job_transports[i] != NULL; i++)
         if (strcmp(transport, job_transports[i]) == 0)
             return 0;
-    return error_set(err, "--transport takes auto, direct or curl, not '%s'",
-                     shown(transport, value));
+    list_transports(&list);
+    error_set(err, "--transport takes %s, not '%s'", buffer_text(&list),
+              shown(transport, value));
+    buffer_clear(&list);
+    return -1;
 }
 
 bool job_run_id_is_valid(const char *run_id, size_t length)

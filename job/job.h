@@ -67,7 +67,8 @@ struct job {
     long agent_count; /* how many the run has; 0: a local run */
 };
 
-/* The names of http/transport.h's transport_types[], the default first; ends with NULL. */
+/* The names of http/transport.h's transport_types[], the default first; ends with NULL.
+ * It is the second list of them, since that table is on a floor above. */
 extern const char *const job_transports[];
 
 /* All fields at their defaults; job_clear() frees what they own. */

@@ -526,7 +526,7 @@ static int c_load(const struct job *job, struct test *test, struct error *err)
     test->data = c_test;
     c_test->test = test;
     set_args(c_test, job);
-    c_json_init();
+    c_json_take_over();
     if (find_object(job, &object, err) == -1)
         goto fail;
     c_loading = c_test;

@@ -96,8 +96,8 @@ _Noreturn void c_fail(const char *message, const char *sample);
 void c_locate(char ret_message[C_TEXT_SIZE], const char *file, int line,
               const char *text);
 
-/* Before the first answer is parsed. */
-void c_json_init(void);
+/* Makes jansson use the session's memory while an answer is parsed. */
+void c_json_take_over(void);
 
 struct c_response *c_response_new(mlt_session *self, const struct response *inner);
 

@@ -24,17 +24,20 @@ struct c_document {
 /* --- parsing ------------------------------------------------------------------------------ */
 
 /* Where jansson's memory comes from while this thread parses. A document is only read
- * afterwards, so what is freed then is what was made in the same parsing. Everybody else,
- * like a scenario that uses jansson by itself, gets and frees memory as ever. */
+ * afterwards, so what is freed then is what was made in the same parsing. */
 static _Thread_local struct {
     struct arena *arena; /* NULL: it does not parse */
     size_t left;
 } parsing;
 
+/* Where it comes from for everybody else: a scenario may use jansson by itself. */
+static json_malloc_t outside_malloc = malloc;
+static json_free_t outside_free = free;
+
 static void *allocate(size_t size)
 {
     if (parsing.arena == NULL)
-        return malloc(size);
+        return outside_malloc(size);
     if (size > parsing.left)
         return NULL; /* jansson says that memory is out */
     parsing.left -= size;
@@ -44,11 +47,19 @@ static void *allocate(size_t size)
 static void release(void *memory)
 {
     if (parsing.arena == NULL)
-        free(memory);
+        outside_free(memory);
 }
 
-void c_json_init(void)
+void c_json_take_over(void)
 {
+    json_malloc_t current_malloc;
+    json_free_t current_free;
+
+    json_get_alloc_funcs(&current_malloc, &current_free);
+    if (current_malloc == allocate)
+        return;
+    outside_malloc = current_malloc;
+    outside_free = current_free;
     json_set_alloc_funcs(allocate, release);
 }
 
@@ -63,6 +74,7 @@ static struct c_document *parse(const struct c_response *response)
     struct c_document *const document = arena_alloc(arena, sizeof(*document));
     json_error_t why;
 
+    c_json_take_over(); /* the scenario may have set functions of its own since */
     parsing.arena = arena;
     parsing.left = DOCUMENT_SIZE_MAX;
     *document = (struct c_document){

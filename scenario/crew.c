@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "http/names.h"
 #include "scenario/host.h"
 #include "scenario/trace.h"
 
@@ -54,9 +55,10 @@ void crew_open(struct crew *crew, size_t workers)
     crew->rows = xcalloc(crew->test->scenario_count, sizeof(struct scenario_stats *));
     if (getrandom(&crew->random, sizeof(crew->random), 0) != sizeof(crew->random))
         crew->random = clock_us();
+    crew->names = names_new(crew->loop);
     crew->http = (struct session_context){
         .transport_type = type,
-        .transport = (type->new)(crew->loop),
+        .transport = (type->new)(crew->loop, crew->names),
         .stats = &crew->delta->stats,
         .on_sending = listened ? on_sending : NULL,
         .on_answer = listened ? on_answer : NULL,
@@ -77,6 +79,7 @@ void crew_close(struct crew *crew)
     free(crew->rows);
     crew->workers = NULL;
     crew->http.transport_type->destroy(crew->http.transport);
+    names_destroy(crew->names);
 }
 
 int crew_start_worker(struct crew *crew, struct error *err)

@@ -28,6 +28,7 @@ struct crew {
     uint64_t started_us; /* clock_us() of the run's START */
     long process;        /* its index; -1: the crew of the global fixtures */
     struct blackbox_slot *slot; /* NULL: nothing is noted */
+    struct names *names;        /* for all of its requests */
     struct session_context http;
 
     /* To the engine; may be NULL. A failure that ends the test: the first one of any
@@ -46,11 +47,11 @@ struct crew {
     uint64_t random;
 };
 
-/* Makes the transport; the crew is otherwise filled in by the caller (all of the first
- * part, but http). `workers` says how many there will be. */
+/* Makes names and transport; the crew is otherwise filled in by the caller (all of the
+ * first part, but these). `workers` says how many there will be. */
 void crew_open(struct crew *crew, size_t workers);
 
-/* Frees workers and transport. All workers have ended, or the process ends anyway. */
+/* Frees workers, transport and names. All workers have ended, or the process ends anyway. */
 void crew_close(struct crew *crew);
 
 /* Starts the next worker: 0; or -1, it could not be (no memory), and the crew stops. */

@@ -23,6 +23,9 @@ struct transport_user {
     struct transport *transport;
 };
 
+/* Nobody looks into them here. */
+#define NAMES ((struct names *)(void *)&made)
+
 static struct {
     size_t direct, curl; /* transports that there are */
     size_t curl_users;
@@ -49,16 +52,18 @@ static void fake_user_destroy(struct transport_user *user)
     free(user);
 }
 
-static struct transport *fake_direct_new(struct ev_loop *loop)
+static struct transport *fake_direct_new(struct ev_loop *loop, struct names *names)
 {
     assert_non_null(loop);
+    assert_ptr_equal(names, NAMES);
     made.direct++;
     return xcalloc(1, sizeof(struct transport));
 }
 
-static struct transport *fake_curl_new(struct ev_loop *loop)
+static struct transport *fake_curl_new(struct ev_loop *loop, struct names *names)
 {
     assert_non_null(loop);
+    assert_ptr_equal(names, NAMES);
     made.curl++;
     return xcalloc(1, sizeof(struct transport));
 }
@@ -134,7 +139,7 @@ static void world_open(struct world *world)
 {
     *world = (struct world){.loop = loop_new()};
     memset(&made, 0, sizeof(made));
-    world->transport = transport_auto.new(world->loop);
+    world->transport = transport_auto.new(world->loop, NAMES);
     for (size_t i = 0; i < USERS; i++)
         world->users[i] = transport_auto.user_new(world->transport);
 }
@@ -157,8 +162,9 @@ static void on_done(struct exchange *exchange)
     ++*done;
 }
 
-static struct exchange *start_for(struct world *world, size_t user, const char *url,
-                                  uint64_t timeout_us)
+#define PATIENCE_US (100 * (uint64_t)US_PER_S)
+
+static struct exchange *prepare(struct world *world, size_t user, const char *url)
 {
     struct exchange *const exchange = &world->exchanges[user];
 
@@ -166,18 +172,27 @@ static struct exchange *start_for(struct world *world, size_t user, const char *
         .method = "GET",
         .url = url,
         .started_us = clock_us(),
-        .timeout_us = timeout_us,
+        .timeout_us = PATIENCE_US,
         .arena = &world->arena,
         .on_done = on_done,
         .data = &world->done[user],
     };
+    return exchange;
+}
+
+static struct exchange *start_for(struct world *world, size_t user, const char *url,
+                                  uint64_t timeout_us)
+{
+    struct exchange *const exchange = prepare(world, user, url);
+
+    exchange->timeout_us = timeout_us;
     transport_auto.start(world->users[user], exchange);
     return exchange;
 }
 
 static struct exchange *start(struct world *world, size_t user, const char *url)
 {
-    return start_for(world, user, url, 100 * (uint64_t)US_PER_S);
+    return start_for(world, user, url, PATIENCE_US);
 }
 
 /* All users ask for the same: the first one leads. */
@@ -242,6 +257,41 @@ static void test_plain_http_is_direct(void **state)
     }
     assert_int_equal(world.done[0], ARRAY_SIZE(urls));
     assert_int_equal(made.curl, 0);
+    world_close(&world);
+}
+
+/* Only libcurl codes a body as the request itself says. */
+static void test_own_transfer_encoding(void **state)
+{
+    static const char *const coded[] = {"X: 1", "transfer-encoding: chunked", NULL};
+    static const char *const plain[] = {"Transfer: 1", "Transfer-Encodings: x", NULL};
+    static const struct {
+        const char *url;
+        header_lines headers, user_headers;
+        enum carrier_kind want;
+    } cases[] = {
+        {"http://a/",          coded, NULL,  CARRIED_BY_CURL  },
+        {"http://a/",          NULL,  coded, CARRIED_BY_CURL  },
+        {"http://a/",          plain, plain, CARRIED_BY_DIRECT},
+        {"http+unix://%2Fs/x", coded, plain, CARRIED_BY_CURL  },
+        {"https://a/",         plain, coded, CARRIED_BY_CURL  }, /* and does not lead */
+        {"https://a/",         plain, NULL,  CARRIED_BY_DIRECT},
+    };
+    struct world world;
+
+    (void)state;
+    world_open(&world);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct exchange *const exchange = prepare(&world, 0, cases[i].url);
+
+        exchange->headers = cases[i].headers;
+        exchange->user_headers = cases[i].user_headers;
+        transport_auto.start(world.users[0], exchange);
+        assert_int_equal(exchange->carried_by, cases[i].want);
+        exchange->written = true;
+        finish(exchange);
+        assert_int_equal(world.done[0], i + 1);
+    }
     world_close(&world);
 }
 
@@ -509,6 +559,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plain_http_is_direct),
+        cmocka_unit_test(test_own_transfer_encoding),
         cmocka_unit_test(test_others_wait_for_the_handshake),
         cmocka_unit_test(test_answer_of_the_leader),
         cmocka_unit_test(test_http2_is_for_curl),

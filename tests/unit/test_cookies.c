@@ -15,6 +15,34 @@
 
 #define NOW ((time_t)1700000000) /* Tue, 14 Nov 2023 22:13:20 GMT */
 
+/* How often memory was asked for, counted by the linker's wrapping. */
+static unsigned allocations;
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__real_reallocarray(void *memory, size_t count, size_t size);
+void *__wrap_reallocarray(void *memory, size_t count, size_t size);
+
+void *__wrap_malloc(size_t size)
+{
+    allocations++;
+    return __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    allocations++;
+    return __real_calloc(count, size);
+}
+
+void *__wrap_reallocarray(void *memory, size_t count, size_t size)
+{
+    allocations++;
+    return __real_reallocarray(memory, count, size);
+}
+
 /* --- a jar ------------------------------------------------------------------------------ */
 
 /* The header without a NUL at its end, so that nothing is read beyond it. */
@@ -388,6 +416,42 @@ static void test_replacement(void **state)
     cookies_destroy(jar);
 }
 
+/* A service that sets the same cookie with each answer costs no memory, as long as the
+ * values get no longer. */
+static void test_replacement_in_place(void **state)
+{
+    static const struct {
+        const char *header, *sent;
+        bool allocates;
+    } cases[] = {
+        {"b=12345678; path=/x",                   "b=12345678; c=1; a=1",        false},
+        {"b=87654321; domain=; path=/x",          "b=87654321; c=1; a=1",        false},
+        {"b=; path=/x",                           "b=; c=1; a=1",                false},
+        {"b=1234; path=/x; max-age=9; secure",    "b=1234; c=1; a=1",            false},
+        {"b=12345678; path=/x",                   "b=12345678; c=1; a=1",        false},
+        {"b=123456789abcdef; path=/x",            "b=123456789abcdef; c=1; a=1", true },
+        {"b=fedcba987654321; path=/x; max-age=9", "b=fedcba987654321; c=1; a=1", false},
+    };
+    const char *const url = "https://example.com/x/";
+    struct cookies *jar = NULL;
+
+    (void)state;
+    take(&jar, url, "a=1; path=/");
+    take(&jar, url, "b=12345678; path=/x");
+    take(&jar, url, "c=1; path=/x");
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        const char *const header = cases[i].header;
+        const unsigned before = allocations;
+
+        cookies_take(&jar, url, header, strlen(header), NOW);
+        assert_int_equal(allocations > before, cases[i].allocates);
+        expect(jar, url, cases[i].sent);
+    }
+    expect_at(jar, url, NOW + 10, "without b",
+              "c=1; a=1"); /* the last max-age counts */
+    cookies_destroy(jar);
+}
+
 static void test_order(void **state)
 {
     struct cookies *jar = NULL;
@@ -687,6 +751,7 @@ int main(void)
         cmocka_unit_test(test_secure),
         cmocka_unit_test(test_ages),
         cmocka_unit_test(test_replacement),
+        cmocka_unit_test(test_replacement_in_place),
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_removal),
         cmocka_unit_test(test_examples_of_rfc),

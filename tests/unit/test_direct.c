@@ -15,16 +15,72 @@
 #include "base/clock.h"
 #include "base/loop.h"
 #include "base/memory.h"
+#include "http/names.h"
 #include "http/transport.h"
 
 /* The server is played by the test itself, between two turns of the loop: so what comes
  * first and what later is the test's to say. */
+
+/* What the transport, and nobody else here, calls: counted by the linker's wrapping. */
+static struct {
+    unsigned sends, receives, allocations;
+} calls;
+
+ssize_t __real_send(int fd, const void *data, size_t size, int flags);
+ssize_t __wrap_send(int fd, const void *data, size_t size, int flags);
+ssize_t __real_recv(int fd, void *data, size_t size, int flags);
+ssize_t __wrap_recv(int fd, void *data, size_t size, int flags);
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__real_realloc(void *memory, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+void *__real_reallocarray(void *memory, size_t count, size_t size);
+void *__wrap_reallocarray(void *memory, size_t count, size_t size);
+
+ssize_t __wrap_send(int fd, const void *data, size_t size, int flags)
+{
+    calls.sends++;
+    return __real_send(fd, data, size, flags);
+}
+
+ssize_t __wrap_recv(int fd, void *data, size_t size, int flags)
+{
+    calls.receives++;
+    return __real_recv(fd, data, size, flags);
+}
+
+void *__wrap_malloc(size_t size)
+{
+    calls.allocations++;
+    return __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    calls.allocations++;
+    return __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *memory, size_t size)
+{
+    calls.allocations++;
+    return __real_realloc(memory, size);
+}
+
+void *__wrap_reallocarray(void *memory, size_t count, size_t size)
+{
+    calls.allocations++;
+    return __real_reallocarray(memory, count, size);
+}
 
 #define ANSWER "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 #define PATIENCE_US (20ull * US_PER_S)
 
 struct stage {
     struct ev_loop *loop;
+    struct names *names;
     struct transport *transport;
     struct transport_user *user;
     struct arena arena;
@@ -63,7 +119,8 @@ static int set_up(void **state)
     struct stage *const stage = xcalloc(1, sizeof(*stage));
 
     stage->loop = loop_new();
-    stage->transport = transport_direct.new(stage->loop);
+    stage->names = names_new(stage->loop);
+    stage->transport = transport_direct.new(stage->loop, stage->names);
     stage->user = transport_direct.user_new(stage->transport);
     stage->listener = open_listener(stage->url);
     *state = stage;
@@ -76,6 +133,7 @@ static int tear_down(void **state)
 
     transport_direct.user_destroy(stage->user);
     transport_direct.destroy(stage->transport);
+    names_destroy(stage->names);
     ev_loop_destroy(stage->loop);
     arena_clear(&stage->arena);
     close(stage->listener);
@@ -83,27 +141,33 @@ static int tear_down(void **state)
     return 0;
 }
 
+/* What `asked` says, and whatever else an exchange needs. */
+static struct exchange *begin_as(struct stage *stage, const struct exchange *asked)
+{
+    struct exchange *const exchange = &stage->exchange;
+
+    *exchange = *asked;
+    exchange->url = stage->url;
+    exchange->started_us = clock_us();
+    if (exchange->timeout_us == 0)
+        exchange->timeout_us = PATIENCE_US;
+    exchange->verify = true;
+    exchange->keep_body = true;
+    exchange->arena = &stage->arena;
+    exchange->on_done = on_done;
+    exchange->data = stage;
+    stage->done = false;
+    stage->starting = true;
+    transport_direct.start(stage->user, exchange);
+    stage->starting = false;
+    return exchange;
+}
+
 static struct exchange *begin_with(struct stage *stage, const char *method,
                                    const void *body, size_t body_size)
 {
-    stage->exchange = (struct exchange){
-        .method = method,
-        .url = stage->url,
-        .body = body,
-        .body_size = body_size,
-        .started_us = clock_us(),
-        .timeout_us = PATIENCE_US,
-        .verify = true,
-        .keep_body = true,
-        .arena = &stage->arena,
-        .on_done = on_done,
-        .data = stage,
-    };
-    stage->done = false;
-    stage->starting = true;
-    transport_direct.start(stage->user, &stage->exchange);
-    stage->starting = false;
-    return &stage->exchange;
+    return begin_as(stage, &(struct exchange){
+                               .method = method, .body = body, .body_size = body_size});
 }
 
 static struct exchange *begin(struct stage *stage, const char *method)
@@ -152,7 +216,7 @@ static void read_request(const struct stage *stage, int fd)
     size_t size = 0;
 
     do {
-        const ssize_t got = recv(fd, text + size, sizeof(text) - 1 - size, 0);
+        const ssize_t got = read(fd, text + size, sizeof(text) - 1 - size);
 
         assert_int_not_equal(got, 0);
         size += got > 0 ? (size_t)got : 0;
@@ -163,7 +227,7 @@ static void read_request(const struct stage *stage, int fd)
 
 static void say(int fd, const char *text)
 {
-    assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
 }
 
 /* Waits until the transport has closed its end. */
@@ -172,7 +236,7 @@ static void assert_closed(const struct stage *stage, int fd)
     const uint64_t began_us = clock_us();
     char byte;
 
-    while (recv(fd, &byte, 1, 0) == -1 && errno == EAGAIN)
+    while (read(fd, &byte, 1) == -1 && errno == EAGAIN)
         turn(stage, began_us);
     close(fd);
 }
@@ -235,6 +299,35 @@ static void test_kept_connection(void **state)
         assert_false(exchange->replaced);
         assert_false(exchange->phase_happened[PHASE_CONNECT]);
     }
+    close(fd);
+}
+
+/* The promise of the transport: once warm, one write and one read, and no allocation. The
+ * arena is the session's, which gives all of it back after each run. */
+static void test_warm_requests(void **state)
+{
+    enum { WARM_UP = 3, COUNTED = 100 };
+    static const char *const headers[] = {"X-User: 1", NULL};
+    struct stage *const stage = *state;
+    const int fd = first_exchange(stage);
+
+    for (int i = 0; i < WARM_UP + COUNTED; i++) {
+        if (i == WARM_UP)
+            memset(&calls, 0, sizeof(calls));
+        arena_reset(&stage->arena);
+        begin_as(stage, &(struct exchange){.method = i % 2 == 0 ? "GET" : "POST",
+                                           .user_headers = headers,
+                                           .cookies = "a=b",
+                                           .body = i % 2 == 0 ? NULL : "{}",
+                                           .body_size = i % 2 == 0 ? 0 : 2});
+        read_request(stage, fd);
+        say(fd, ANSWER);
+        wait_until_done(stage);
+        assert_true(stage->exchange.complete);
+    }
+    assert_int_equal(calls.sends, COUNTED);
+    assert_int_equal(calls.receives, COUNTED);
+    assert_int_equal(calls.allocations, 0);
     close(fd);
 }
 
@@ -400,6 +493,22 @@ static void test_closed_within_the_answer(void **state)
     assert_nobody_connects(stage);
 }
 
+/* Nothing took its place: it was a connection that was closed, and that is all. */
+static void test_replacement_that_fails(void **state)
+{
+    struct stage *const stage = *state;
+
+    close(first_exchange(stage));
+    run_turns(stage);
+    close(stage->listener);
+    begin(stage, "GET");
+    wait_until_done(stage);
+    assert_false(stage->exchange.complete);
+    assert_false(stage->exchange.written);
+    assert_false(stage->exchange.replaced);
+    stage->listener = open_listener(stage->url);
+}
+
 /* --- what goes wrong ---------------------------------------------------------------- */
 
 static void test_no_answer(void **state)
@@ -464,6 +573,53 @@ static void test_bad_urls(void **state)
     assert_string_equal(exchange->failure, "cannot connect: No such file or directory");
 }
 
+static void ask_again(struct exchange *exchange)
+{
+    struct stage *const stage = exchange->data;
+
+    exchange->failure = NULL;
+    transport_direct.start(stage->user, exchange);
+}
+
+static void on_stop(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+    (void)timer;
+    (void)revents;
+    ev_break(loop, EVBREAK_ALL);
+}
+
+/* A worker that asks for what cannot be asked for, and nothing else, lets others live. */
+static void test_bad_url_for_ever(void **state)
+{
+    struct stage *const stage = *state;
+    ev_timer stop;
+
+    strcpy(stage->url, "http://[nonsense/");
+    begin_as(stage, &(struct exchange){.method = "GET"});
+    stage->exchange.on_done = ask_again;
+    ev_timer_init(&stop, on_stop, 0.01, 0);
+    ev_timer_start(stage->loop, &stop);
+    ev_run(stage->loop, 0);
+    transport_direct.cancel(&stage->exchange);
+}
+
+/* What is wrong is the time-out, not that the compressed body has no end yet. */
+static void test_timeout_in_a_compressed_body(void **state)
+{
+    struct stage *const stage = *state;
+    struct exchange *const exchange = begin_as(
+        stage, &(struct exchange){.method = "GET", .timeout_us = 300 * US_PER_MS});
+    const int fd = accept_one(stage);
+
+    read_request(stage, fd);
+    say(fd, "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 99\r\n\r\n"
+            "\x1f\x8b\x08");
+    wait_until_done(stage);
+    assert_ptr_equal(exchange->failure, failure_timeout);
+    assert_null(exchange->detail);
+    close(fd);
+}
+
 static void test_timeout(void **state)
 {
     struct stage *const stage = *state;
@@ -519,7 +675,7 @@ static void test_large_body(void **state)
     size_t got = 0;
 
     while (got < size) {
-        const ssize_t more = recv(fd, buffer, sizeof(buffer), 0);
+        const ssize_t more = read(fd, buffer, sizeof(buffer));
 
         got += more > 0 ? (size_t)more : 0;
         turn(stage, began_us);
@@ -563,6 +719,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         STAGED(test_exchange),
         STAGED(test_kept_connection),
+        STAGED(test_warm_requests),
         STAGED(test_connection_close),
         STAGED(test_until_close),
         STAGED(test_closed_while_idle),
@@ -576,6 +733,9 @@ int main(void)
         STAGED(test_leftovers),
         STAGED(test_refused),
         STAGED(test_bad_urls),
+        STAGED(test_replacement_that_fails),
+        STAGED(test_bad_url_for_ever),
+        STAGED(test_timeout_in_a_compressed_body),
         STAGED(test_timeout),
         STAGED(test_early_answer),
         STAGED(test_large_body),

@@ -73,6 +73,23 @@ static const char large_head[] = "the answer's head is over 64 KiB";
 static const char many_lines[] = "the answer's head has over 100 lines";
 static const char broken_body[] = "the answer's compressed body is broken";
 
+/* --- what the script asks for ----------------------------------------------------- */
+
+static void test_own_lines(void **state)
+{
+    static const char *const of_request[] = {"x-own: 1", "Both: 1", NULL};
+    static const char *const of_session[] = {"both: 2", "X-Session: 2", NULL};
+    struct exchange exchange = {.headers = of_request, .user_headers = of_session};
+
+    (void)state;
+    assert_ptr_equal(exchange_own_line(&exchange, "X-Own"), of_request[0]);
+    assert_ptr_equal(exchange_own_line(&exchange, "BOTH"), of_request[1]);
+    assert_ptr_equal(exchange_own_line(&exchange, "x-session"), of_session[1]);
+    assert_null(exchange_own_line(&exchange, "X"));
+    exchange = (struct exchange){.headers = NULL};
+    assert_null(exchange_own_line(&exchange, "X-Own"));
+}
+
 /* --- the head --------------------------------------------------------------------- */
 
 static void test_a_head_is_kept_as_it_came(void **state)
@@ -683,6 +700,7 @@ static void test_phases(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_own_lines),
         TEST(test_a_head_is_kept_as_it_came),
         TEST(test_a_head_without_lines),
         TEST(test_limits_of_a_head),

@@ -236,15 +236,32 @@ static void test_refused(void **state)
 
 static void test_closes(void **state)
 {
-    static const char *const closing[] = {"connection: Close", NULL};
+    static const struct {
+        const char *own[3], *of_session[2];
+        bool want;
+    } cases[] = {
+        {{NULL},                                  {NULL},                 false},
+        {{"connection: Close"},                   {NULL},                 true },
+        {{NULL},                                  {"Connection:close"},   true },
+        {{"Connection: TE , close"},              {NULL},                 true },
+        {{"Connection: TE", "Connection: close"}, {NULL},                 true },
+        {{"Connection: keep-alive"},              {"Connection: close"},  false},
+        {{"Connection: closer"},                  {NULL},                 false},
+        {{"Connection: not close"},               {NULL},                 false},
+        {{"Connection:"},                         {NULL},                 false},
+        {{"X-Connection: close"},                 {"Connections: close"}, false},
+    };
     struct heads heads = {.scratch = BUFFER_INIT};
     struct exchange exchange = get("http://h/");
     const char *failure = NULL;
 
     (void)state;
-    assert_false(heads_find(&heads, &exchange, NULL, &failure)->closes);
-    exchange.headers = closing;
-    assert_true(heads_find(&heads, &exchange, NULL, &failure)->closes);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        exchange.headers = cases[i].own;
+        exchange.user_headers = cases[i].of_session;
+        if (heads_find(&heads, &exchange, NULL, &failure)->closes != cases[i].want)
+            fail_msg("case %zu", i);
+    }
     heads_clear(&heads);
 }
 

@@ -635,6 +635,7 @@ static void test_requests_are_checked(void **state)
 static void test_options_are_checked(void **state)
 {
     static const char *const no_header[] = {"X", NULL};
+    static const char *const no_name[] = {"Content-Length : 5", NULL};
     static const struct {
         const char *name;
         struct session_options options;
@@ -648,6 +649,7 @@ static void test_options_are_checked(void **state)
         {"one that is none",    {.timeout_s = NAN},                      "time-out"},
         {"one without end",     {.timeout_s = INFINITY},                 "time-out"},
         {"no header",           {.timeout_s = 1, .headers = no_header},  "'X'"     },
+        {"a blank in its name", {.timeout_s = 1, .headers = no_name},    "Length :"},
     };
     struct user user;
 
@@ -828,6 +830,8 @@ static void test_location(void **state)
         {"http://a/x",           "file:///etc/passwd",     NULL                          },
         {"http://a/x",           "javascript://b/",        NULL                          },
         {"http://a/x",           "httpx://b/",             NULL                          },
+        {"http://a/x",           "httpfoo://b/z",          NULL                          },
+        {"http+unix://%2Fs/x",   "httpfoo://b/z",          NULL                          },
         {"http://a/x",           "http://",                NULL                          },
         {"http://a/x",           "http://b:99999/",        NULL                          },
         {"http://a/x",           "http://b c/",            NULL                          },

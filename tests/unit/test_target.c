@@ -356,6 +356,48 @@ static void test_huge_urls(void **state)
     }
 }
 
+/* --- the scheme ----------------------------------------------------------------------- */
+
+static void test_schemes(void **state)
+{
+    static const struct {
+        const char *url, *prefix; /* NULL: none of ours */
+        bool tls, is_socket, is_absolute;
+    } cases[] = {
+        {"http://a/",         "http://",       false, false, true },
+        {"HTTP://a/",         "http://",       false, false, true },
+        {"https://a/",        "https://",      true,  false, true },
+        {"http+unix://%2Fs/", "http+unix://",  false, true,  true },
+        {"HttpS+Unix://%2Fs", "https+unix://", true,  true,  true },
+        {"http://",           "http://",       false, false, true },
+        {"httpfoo://a/",      NULL,            false, false, true },
+        {"ftp://a/",          NULL,            false, false, true },
+        {"x://",              NULL,            false, false, true },
+        {"http:/a",           NULL,            false, false, false},
+        {"http:a",            NULL,            false, false, false},
+        {"http",              NULL,            false, false, false},
+        {"://a",              NULL,            false, false, false},
+        {" http://a/",        NULL,            false, false, false},
+        {"/http://a/",        NULL,            false, false, false},
+        {"",                  NULL,            false, false, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        const struct target_scheme *const got = target_scheme(cases[i].url);
+
+        if (target_is_absolute(cases[i].url) != cases[i].is_absolute ||
+            (got == NULL) != (cases[i].prefix == NULL))
+            fail_msg("%s", cases[i].url);
+        if (got == NULL)
+            continue;
+        expect_text(cases[i].url, "scheme", got->prefix, cases[i].prefix);
+        assert_int_equal(got->prefix_length, strlen(cases[i].prefix));
+        assert_int_equal(got->tls, cases[i].tls);
+        assert_int_equal(got->over_tcp != NULL, cases[i].is_socket);
+    }
+}
+
 /* --- the origin ----------------------------------------------------------------------- */
 
 static void test_origin_length(void **state)
@@ -479,6 +521,7 @@ int main(void)
         cmocka_unit_test(test_foreign_schemes),
         cmocka_unit_test(test_socket_path_lengths),
         cmocka_unit_test(test_huge_urls),
+        cmocka_unit_test(test_schemes),
         cmocka_unit_test(test_origin_length),
         cmocka_unit_test(test_any_url),
     };

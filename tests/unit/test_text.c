@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -81,12 +82,66 @@ static void test_text_is_same_word(void **state)
     }
 }
 
+static void test_text_is_word(void **state)
+{
+    (void)state;
+    assert_true(text_is_word("Close, or not", 5, "close"));
+    assert_false(text_is_word("close", 4, "close"));
+    assert_false(text_is_word("closer", 6, "close"));
+    assert_true(text_is_word("", 0, ""));
+}
+
+static void test_text_next_element(void **state)
+{
+    static const struct {
+        const char *list, *want; /* each followed by '|' */
+    } cases[] = {
+        {"",                  ""             },
+        {"gzip",              "gzip|"        },
+        {" \tgzip\t ",        "gzip|"        },
+        {"gzip, br\t,\tzstd", "gzip|br|zstd|"},
+        {"a b ,c",            "a b|c|"       },
+        {" ",                 "|"            },
+        {",",                 "|"            },
+        {"a,",                "a|"           },
+        {", ,a",              "||a|"         },
+        {"\ra\n",             "\ra\n|"       },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        size_t left = strlen(cases[i].list), length;
+        char *const copy = xstrndup(cases[i].list, left), got[64] = "";
+        const char *text = copy, *element;
+
+        copy[left] = ','; /* is not looked at */
+        while ((element = text_next_element(&text, &left, &length)) != NULL) {
+            strncat(got, element, length);
+            strcat(got, "|");
+        }
+        assert_string_equal(got, cases[i].want);
+        free(copy);
+    }
+}
+
+static void test_letters(void **state)
+{
+    (void)state;
+    assert_int_equal(text_lower_case('A'), 'a');
+    assert_int_equal(text_lower_case('Z'), 'z');
+    assert_int_equal(text_lower_case('@'), '@');
+    assert_int_equal(text_lower_case('['), '[');
+    assert_int_equal(text_lower_case((char)0xC4), (char)0xC4);
+    assert_true(text_is_digit('0') && text_is_digit('9'));
+    assert_false(text_is_digit('/') || text_is_digit(':') || text_is_digit((char)0xB2));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text_clean),
-        cmocka_unit_test(test_text_distance),
-        cmocka_unit_test(test_text_is_same_word),
+        cmocka_unit_test(test_text_clean),        cmocka_unit_test(test_text_distance),
+        cmocka_unit_test(test_text_is_same_word), cmocka_unit_test(test_text_is_word),
+        cmocka_unit_test(test_text_next_element), cmocka_unit_test(test_letters),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
