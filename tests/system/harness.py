@@ -32,6 +32,8 @@ RUNNER = os.path.abspath(
     os.environ.get("MOLOTOV_RUNNER", os.path.join(ROOT, "build/ci/bin/molotov-runner"))
 )
 SANITIZED = bool(os.environ.get("MOLOTOV_SANITIZED"))
+# Which transport carries the runs that do not say it themselves; None: the default one.
+TRANSPORT = os.environ.get("MOLOTOV_TEST_TRANSPORT")
 NGINX = "/usr/sbin/nginx"
 MARK = "MOLOTOV_TEST_MARK"
 PATIENCE_S = 60.0  # how long a test waits for what should be there soon
@@ -287,6 +289,13 @@ class Running:
             file.close()
 
 
+def transport_options(args):
+    """In front of a run's arguments: one that is only watched has its transport already."""
+    if TRANSPORT is None or {"--transport", "--attach"} & set(args):
+        return []
+    return ["--transport", TRANSPORT]
+
+
 class SystemTest(unittest.TestCase):
     """Runs the program in a directory of its own; at the end of a test nothing may be
     left running, and no sanitizer may have complained."""
@@ -342,7 +351,7 @@ class SystemTest(unittest.TestCase):
         PREAMBLE in front. Results go to stdout and to a JSON document, unless `args`
         names outputs itself, or `outputs` is False. `through`: a command in front of it.
         `terminal`: it has one, and all that it writes is in its stdout."""
-        args = [str(arg) for arg in args]
+        args = [*transport_options(args), *(str(arg) for arg in args)]
         directory = self.path(f"run-{len(self.runs)}")
         os.mkdir(directory)
         if scenario is not None:
@@ -423,6 +432,16 @@ PREAMBLE = """\
 PREAMBLE_LINES = PREAMBLE.count("\n")
 
 
+def preloaded(directory, name):
+    """The path of tests/system/NAME.c, compiled to be preloaded (LD_PRELOAD)."""
+    path = os.path.join(directory, f"{name}.so")
+    source = os.path.join(ROOT, "tests/system", f"{name}.c")
+    subprocess.run(
+        ["cc", "-shared", "-fPIC", "-Wall", "-Werror", "-o", path, source, "-ldl"], check=True
+    )
+    return path
+
+
 # --- nginx, the witness ---------------------------------------------------------------
 
 NGINX_CONF = """\
@@ -498,14 +517,20 @@ Logged = collections.namedtuple(
 )
 
 
-def listening_socket(host="127.0.0.1"):
-    """A socket that already listens on a free port of loopback, to be inherited."""
-    sock = socket.socket()
+def listening_socket(host="127.0.0.1", port=0):
+    """A socket that already listens on loopback, to be inherited. `port`: 0 is a free one."""
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind((host, 0))
+    sock.bind((host, port))
     sock.listen(4096)
     sock.set_inheritable(True)
     return sock
+
+
+def authority_of(sock):
+    """Its address as a URL has it: "127.0.0.1:80", or "[::1]:80"."""
+    host, port = sock.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class Nginx:
@@ -533,8 +558,7 @@ class Nginx:
                 f"ssl_certificate_key {certificate.key};",
             ]
         for sock in more_sockets:
-            host, port = sock.getsockname()
-            listen.append(f"listen {host}:{port};")
+            listen.append(f"listen {authority_of(sock)};")
             sockets.append(sock)
         self.certificate = certificate
         self.url = f"http://127.0.0.1:{self.ports[0]}"
@@ -710,8 +734,14 @@ class NginxTest(SystemTest):
 
     def assert_exact(self, run):
         """What the document says is what nginx logged: in all, and for each request and
-        status."""
+        status. All was carried by the transport that the tests are run on."""
         self.assert_sums(run)
+        carried = run.document["transports"]
+        self.assertEqual(
+            carried[TRANSPORT] if TRANSPORT else sum(carried.values()),
+            run.totals["hits"] + run.totals["unsent"],
+            run,
+        )
         log = self.nginx.log()
         self.assertEqual(run.totals["hits"], len(log), run)
         logged = collections.Counter((line.method, path_of(line.target)) for line in log)

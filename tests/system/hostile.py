@@ -9,17 +9,22 @@ Run by itself (`python3 hostile.py`), it prints its URLs and serves until it is 
 
 import asyncio
 import collections
+import contextlib
 import gzip
+import itertools
 import socket
 import struct
 import threading
 
 BEHAVIOURS = {}
+LEAVE_THE_BODY = set()  # paths of those that read the body themselves, or do not
 
 
-def behaviour(path):
+def behaviour(path, leaves_body=False):
     def add(function):
         BEHAVIOURS[path] = function
+        if leaves_body:
+            LEAVE_THE_BODY.add(path)
         return function
 
     return add
@@ -266,6 +271,56 @@ async def says_nothing_resets(reader, writer, request):
     reset(writer)
 
 
+@behaviour("/nothing-ahead")
+async def nothing_ahead(reader, writer, request):
+    """Answers late, and counts the clients that did not wait for it."""
+    with contextlib.suppress(asyncio.TimeoutError):
+        if await asyncio.wait_for(reader.read(1), 0.03):
+            request.server.sent_ahead += 1
+    writer.write(answer())
+    return True
+
+
+@behaviour("/closes-every-second")
+async def closes_every_second(reader, writer, request):
+    """Every second request of a connection is read, and has no answer."""
+    if request.number % 2 == 1:
+        writer.write(answer())
+        return True
+
+
+@behaviour("/resets-every-second")
+async def resets_every_second(reader, writer, request):
+    if request.number % 2 == 1:
+        writer.write(answer())
+        return True
+    reset(writer)
+
+
+@behaviour("/speaks-unasked")
+async def speaks_unasked(reader, writer, request):
+    """A whole answer and later, when it is let, one to nothing."""
+    server = request.server
+    writer.write(answer())
+    await server.may_speak.wait()
+    server.may_speak.clear()
+    writer.write(answer(b"", "408 Request Timeout", ["Connection: close"]))
+    await writer.drain()
+    server.unasked += 1
+    await until_closed(reader)
+
+
+@behaviour("/let-it-speak")
+async def let_it_speak(reader, writer, request):
+    """Answers when the other has spoken."""
+    before = request.server.unasked
+    request.server.may_speak.set()
+    while request.server.unasked == before:
+        await asyncio.sleep(0.001)
+    writer.write(answer())
+    return True
+
+
 @behaviour("/odd-text")
 async def odd_text(reader, writer, request):
     writer.write(answer(b"\x1b[2Jred\x00\xff\n\x07", headers=["X-Odd: \x1b[31m\x07"]))
@@ -305,18 +360,100 @@ async def bytes_of(reader, writer, request):
     return True
 
 
+@behaviour("/hints")
+async def hints(reader, writer, request):
+    writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    writer.write(b"HTTP/1.1 103 Early Hints\r\nX-Hint: 1\r\n\r\n" * 3 + answer())
+    return True
+
+
+CHUNKS = (
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n"
+    b'5\r\n{"res\r\n0A;name=value\r\nult": "OK"\r\n1\r\n}\r\n0\r\nX-Sum: 16\r\n\r\n'
+)
+
+
+@behaviour("/trailers")
+async def trailers(reader, writer, request):
+    writer.write(CHUNKS)
+    return True
+
+
+@behaviour("/chunks-byte-by-byte")
+async def chunks_byte_by_byte(reader, writer, request):
+    for byte in CHUNKS:
+        writer.write(bytes([byte]))
+        await asyncio.sleep(0.001)
+    return True
+
+
+@behaviour("/not-modified")
+async def not_modified(reader, writer, request):
+    """The length is that of a body which does not come."""
+    writer.write(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 1000\r\n\r\n")
+    return True
+
+
+@behaviour("/head")
+async def head(reader, writer, request):
+    whole = answer(b"x" * 1000)
+    writer.write(whole[:-1000] if request.method == "HEAD" else whole)
+    return True
+
+
+def take_little_at_a_time(writer):
+    """The client's kernel takes no more of a request than a few hundred KiB."""
+    sock = writer.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+
+
+@behaviour("/slow-read", leaves_body=True)
+async def slow_read(reader, writer, request):
+    take_little_at_a_time(writer)
+    while request.body_left > 0:
+        await asyncio.sleep(0.001)
+        await request.read_body(reader, 65536)
+    writer.write(answer(str(request.length).encode()))
+    return True
+
+
+@behaviour("/too-large", leaves_body=True)
+async def too_large(reader, writer, request):
+    """An answer to the head; the body is read to its end, or to the client's."""
+    take_little_at_a_time(writer)
+    writer.write(answer(b"", "413 Content Too Large", ["Connection: close"]))
+    await until_closed(reader)
+
+
+@behaviour("/never-reads", leaves_body=True)
+async def never_reads(reader, writer, request):
+    take_little_at_a_time(writer)
+    await asyncio.Event().wait()  # until the server ends
+
+
 class Request:
-    def __init__(self, server, method, target, headers, body):
+    def __init__(self, server, method, target, headers, head_size, number):
         self.server = server
+        self.number = number  # of its connection's requests, from 1
         self.method = method
         self.target = target
         self.path, _, self.query = target.partition("?")
         self.headers = headers
-        self.body = body
+        self.length = int(headers.get("content-length", 0))
+        self.body_left = self.length
+        self.body = b""
+        server.bytes_in += head_size
+
+    async def read_body(self, reader, size):
+        """A piece of it, not kept."""
+        piece = await reader.readexactly(min(size, self.body_left))
+        self.body_left -= len(piece)
+        self.server.bytes_in += len(piece)
+        return piece
 
 
-async def read_request(server, reader):
-    """One whole request, or None at the end of the connection."""
+async def read_request(server, reader, number):
+    """One request; the body, too, unless its behaviour does that."""
     head = await reader.readuntil(b"\r\n\r\n")
     lines = head.decode("latin-1").split("\r\n")
     method, target, _ = lines[0].split(" ", 2)
@@ -324,8 +461,10 @@ async def read_request(server, reader):
     for line in lines[1:-2]:
         name, _, value = line.partition(":")
         headers[name.strip().lower()] = value.strip()
-    body = await reader.readexactly(int(headers.get("content-length", 0)))
-    return Request(server, method, target, headers, body)
+    request = Request(server, method, target, headers, len(head), number)
+    if request.path not in LEAVE_THE_BODY:
+        request.body = await request.read_body(reader, request.length)
+    return request
 
 
 class Hostile:
@@ -335,7 +474,11 @@ class Hostile:
         self.requests = collections.Counter()  # by (method, path): read whole
         self.seen = []  # the first of them
         self.connections = 0
+        self.bytes_in = 0  # of requests: heads and bodies
         self.resets_in_kept = 0
+        self.unasked = 0  # answers that nobody asked for
+        self.may_speak = asyncio.Event()
+        self.sent_ahead = 0  # requests that did not wait for the answer to the last
         self.quiet = socket.create_server(("127.0.0.1", 0), backlog=4096)
         self.closed = socket.socket()  # bound, so nobody else gets it; never listens
         self.closed.bind(("127.0.0.1", 0))
@@ -398,8 +541,8 @@ class Hostile:
     async def serve(self, reader, writer):
         self.connections += 1
         try:
-            while True:
-                request = await read_request(self, reader)
+            for number in itertools.count(1):
+                request = await read_request(self, reader, number)
                 self.requests[request.method, request.path] += 1
                 if len(self.seen) < 1000:
                     self.seen.append(request)

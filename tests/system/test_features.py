@@ -16,6 +16,7 @@ from harness import (
     NginxTest,
     SystemTest,
     marked_processes,
+    preloaded,
     wait_until,
 )
 
@@ -525,12 +526,7 @@ class SlowLookup(FeatureTest):
 
     def setUp(self):
         super().setUp()
-        self.preload = self.path("slow_lookup.so")
-        source = os.path.join(ROOT, "tests/system/slow_lookup.c")
-        subprocess.run(
-            ["cc", "-shared", "-fPIC", "-Wall", "-Werror", "-o", self.preload, source, "-ldl"],
-            check=True,
-        )
+        self.preload = preloaded(self.directory, "slow_lookup")
 
     def test_others_go_on(self):
         """A look-up that hangs holds up who asked for it, no longer than its time-out."""

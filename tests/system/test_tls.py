@@ -3,7 +3,8 @@
 import os
 import unittest
 
-from harness import Certificate, Nginx, NginxTest
+from harness import TRANSPORT, Certificate, NginxTest
+from hostile import Hostile
 
 PLAIN = 'SCENARIO(s) { mlt_check(mlt_get(session, "/")->status == 200); }\n'
 
@@ -95,6 +96,31 @@ class Expired(NginxTest):
         self.assertRegex(str(run.messages()), "(?i)certificate", run)
 
 
+class NoHandshake(NginxTest):
+    def test_nothing_comes(self):
+        """Connections are made, and then nothing is said: nothing is a hit."""
+        hostile = Hostile()
+        self.addCleanup(hostile.close)
+        url = hostile.silent_url.replace("http:", "https:")
+        run = self.run_molotov(
+            "-k", "-w", 3, "-r", 2,
+            scenario=f'SCENARIO(s) {{ mlt_get(session, "{url}", .timeout = 0.3); }}',
+        )  # fmt: skip
+        self.assert_status(run, 0)
+        self.assertEqual(run.totals["failed"], 6, run)
+        self.assertEqual((run.totals["hits"], run.totals["unsent"]), (0, 6), run)
+        self.assertIn("no connection within the time-out", str(run.messages()), run)
+
+    def test_forced_end(self):
+        hostile = Hostile()
+        self.addCleanup(hostile.close)
+        url = hostile.silent_url.replace("http:", "https:")
+        run = self.run_molotov(url, "-k", "-w", 3, "-d", 0.3, "--stop-timeout", 0.2)
+        self.assert_status(run, 0)
+        self.assertEqual((run.totals["cancelled"], run.totals["hits"]), (3, 0), run)
+
+
+@unittest.skipIf(TRANSPORT == "direct", "it offers HTTP/1.1 alone: test_transports.py")
 class Http2(NginxTest):
     nginx_options = {"tls": True, "http2": True}
 

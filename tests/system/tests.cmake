@@ -14,11 +14,33 @@ function(python_test name file timeout)
                        TIMEOUT ${timeout} LABELS "${ARGN}" ENVIRONMENT "${environment}")
 endfunction()
 
-foreach(file counts bad_targets bad_code usage features tls fixtures)
-  python_test(system.${file} test_${file}.py 300 system)
+# transport_test(NAME FILE seconds transports...): the same on each of these transports.
+function(transport_test name file timeout)
+  foreach(transport IN LISTS ARGN)
+    python_test(${name}.${transport} ${file} ${timeout} system ${transport})
+    set_property(TEST ${TEST_PREFIX}${name}.${transport} APPEND PROPERTY
+                 ENVIRONMENT MOLOTOV_TEST_TRANSPORT=${transport})
+  endforeach()
+endfunction()
+
+# What speaks HTTP is tested on each transport by itself. On a cluster of sanitized
+# programs one is enough: the cluster does not see which it is.
+foreach(file bad_targets bad_code counts features fixtures tls connecting connections names
+             transfers)
+  transport_test(system.${file} test_${file}.py 300 curl direct)
 endforeach()
-foreach(file counts faults lost_agents consoles bad_code usage)
-  python_test(system.cluster_${file} test_cluster_${file}.py 300 system)
+transport_test(system.system_calls test_system_calls.py 100 direct)
+set(cluster_transports direct)
+if(NOT MOLOTOV_SANITIZE)
+  list(APPEND cluster_transports curl)
+endif()
+foreach(file counts faults lost_agents)
+  transport_test(system.cluster_${file} test_cluster_${file}.py 300 ${cluster_transports})
+endforeach()
+
+foreach(file usage auto transports cluster_transports cluster_consoles cluster_bad_code
+             cluster_usage)
+  python_test(system.${file} test_${file}.py 300 system)
 endforeach()
 python_test(system.protocol test_protocol.py 300 system)
 python_test(system.hostile_peers test_hostile_peers.py 400 system)
