@@ -1,14 +1,16 @@
 /* http/auto.c - the direct transport where it can, else libcurl.
  *
- * A request with a Transfer-Encoding of its own is libcurl's. Plain HTTP is direct. Over TLS the server may choose HTTP/2, which only libcurl speaks,
- * and says so in the handshake: so the first exchange to a host of a process leads. It goes
- * to the direct transport, which offers both, and what is chosen holds for all that follow;
- * those that come meanwhile wait. A site is a host and its port, over TLS:
+ * A request with a Transfer-Encoding of its own is libcurl's. Plain HTTP is direct. Over TLS
+ * the server may choose HTTP/2, which only libcurl speaks, and says so in the handshake: so
+ * the first exchange to a host of a process leads. It goes to the direct transport, which
+ * offers both, and what is chosen holds for all that follow; those that come meanwhile wait.
+ * A site is a host and its port, over TLS:
  *
  * UNDECIDED -> FOR_DIRECT  see_handshake(): the leader's request was written
  * UNDECIDED -> FOR_CURL    on_leader_done(): the server chose HTTP/2
  *
- * A leader that ends before either leaves the site undecided, and the next one leads. */
+ * A leader that ends before either leaves the site undecided, and all that wait lead then:
+ * whatever went wrong, each will see for itself, and none waits for another's failure. */
 #include "http/transport.h"
 
 #include <stdlib.h>
@@ -27,13 +29,19 @@ enum {
 
 enum choice { UNDECIDED, FOR_DIRECT, FOR_CURL };
 
+/* In the order in which they came. */
+struct guests {
+    struct guest *first, *last;
+};
+
 struct site {
     struct site *next_of_bucket;
     struct site *next; /* of transport.undecided, as long as ... */
     bool is_watched;
     enum choice choice;
-    struct guest *leader;       /* NULL: there is none */
-    struct guest *first, *last; /* they wait */
+    struct guests leading, waiting;
+    bool
+        is_in_the_dark; /* a leader ended without a choice: nobody is to wait for others */
     size_t name_length;
     char name[]; /* "host:port", as the URL has it */
 };
@@ -46,7 +54,8 @@ struct guest {
     struct site *site;
     void (*on_done)(struct exchange *exchange); /* the session's */
     void *data;
-    struct guest *next, *previous; /* of those that wait */
+    bool leads;                    /* else it waits */
+    struct guest *next, *previous; /* of those that do the same */
     ev_timer timer;                /* while it waits */
 };
 
@@ -144,19 +153,33 @@ static void guest_leave(struct guest *guest)
     exchange->offer_http2 = false;
 }
 
-static void stop_waiting(struct guest *guest)
+static void append(struct guests *guests, struct guest *guest)
 {
-    struct site *const site = guest->site;
+    guest->next = NULL;
+    guest->previous = guests->last;
+    if (guests->last != NULL)
+        guests->last->next = guest;
+    else
+        guests->first = guest;
+    guests->last = guest;
+}
 
-    ev_timer_stop(guest->user->transport->loop, &guest->timer);
+static void drop(struct guests *guests, struct guest *guest)
+{
     if (guest->previous != NULL)
         guest->previous->next = guest->next;
     else
-        site->first = guest->next;
+        guests->first = guest->next;
     if (guest->next != NULL)
         guest->next->previous = guest->previous;
     else
-        site->last = guest->previous;
+        guests->last = guest->previous;
+}
+
+static void stop_waiting(struct guest *guest)
+{
+    ev_timer_stop(guest->user->transport->loop, &guest->timer);
+    drop(&guest->site->waiting, guest);
 }
 
 static void on_wait_timeout(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -175,15 +198,8 @@ static void on_wait_timeout(struct ev_loop *loop, ev_timer *timer, int revents)
 
 static void start_waiting(struct guest *guest)
 {
-    struct site *const site = guest->site;
-
     guest->exchange->carried_by = CARRIED_BY_DIRECT; /* if nobody has it in the end */
-    guest->previous = site->last;
-    if (site->last != NULL)
-        site->last->next = guest;
-    else
-        site->first = guest;
-    site->last = guest;
+    append(&guest->site->waiting, guest);
     ev_init(&guest->timer, on_wait_timeout);
     guest->timer.data = guest;
     /* As long as for a connection: it waits for one. */
@@ -192,23 +208,28 @@ static void start_waiting(struct guest *guest)
                          US_PER_S);
 }
 
-/* --- the one that leads ------------------------------------------------------------------ */
+/* --- those that lead -------------------------------------------------------------------- */
 
 static void lead(struct guest *guest)
 {
-    guest->site->leader = guest;
+    guest->leads = true;
+    append(&guest->site->leading, guest);
     guest->exchange->offer_http2 = true;
     start_direct(guest->user, guest->exchange);
 }
 
-/* Nobody leads any more, and the exchange is the session's again. */
+/* It leads no more, and the exchange is the session's again. */
 static void stop_leading(struct guest *guest)
 {
     struct site *const site = guest->site;
+    const struct exchange *const exchange = guest->exchange;
 
-    site->leader = NULL;
-    if (guest->exchange->written && site->choice == UNDECIDED)
+    drop(&site->leading, guest);
+    if (site->choice == UNDECIDED && exchange->chose_http2)
+        site->choice = FOR_CURL;
+    else if (site->choice == UNDECIDED && exchange->written)
         site->choice = FOR_DIRECT;
+    site->is_in_the_dark = site->choice == UNDECIDED;
     guest_leave(guest);
 }
 
@@ -221,21 +242,25 @@ static void on_leader_done(struct exchange *exchange)
         exchange->on_done(exchange);
         return;
     }
-    guest->site->choice = FOR_CURL;
     forget_answer(exchange);
     start_curl(guest->user, exchange);
 }
 
 /* The answer may take its time: what is written was written as HTTP/1.1. */
-static void see_handshake(struct site *site)
+static void see_handshakes(struct site *site)
 {
-    if (site->leader != NULL && site->leader->exchange->written)
-        stop_leading(site->leader);
+    struct guest *next;
+
+    for (struct guest *guest = site->leading.first; guest != NULL; guest = next) {
+        next = guest->next;
+        if (guest->exchange->written)
+            stop_leading(guest);
+    }
 }
 
 static void release_first(struct site *site)
 {
-    struct guest *const guest = site->first;
+    struct guest *const guest = site->waiting.first;
 
     stop_waiting(guest);
     if (site->choice == UNDECIDED) {
@@ -249,10 +274,12 @@ static void release_first(struct site *site)
 /* True as long as somebody leads. */
 static bool go_on(struct site *site)
 {
-    see_handshake(site);
-    while (site->first != NULL && site->leader == NULL)
+    see_handshakes(site);
+    while (site->waiting.first != NULL &&
+           (site->choice != UNDECIDED || site->is_in_the_dark))
         release_first(site);
-    return site->leader != NULL;
+    site->is_in_the_dark = false;
+    return site->leading.first != NULL;
 }
 
 /* Before the loop sleeps: not from within on_done() or a cancel, where all of a crew may be
@@ -325,7 +352,7 @@ static void ask(struct transport_user *user, struct exchange *exchange,
     struct transport *const transport = user->transport;
     struct guest *const guest = guest_new(user, exchange, site);
 
-    if (site->leader == NULL)
+    if (site->leading.first == NULL)
         lead(guest);
     else
         start_waiting(guest);
@@ -377,7 +404,7 @@ static void cancel_guest(struct guest *guest)
 {
     struct exchange *const exchange = guest->exchange;
 
-    if (guest == guest->site->leader) {
+    if (guest->leads) {
         transport_direct.cancel(exchange);
         stop_leading(guest);
         return;

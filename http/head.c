@@ -10,7 +10,7 @@
 #include "http/hash.h"
 
 enum {
-    KEPT_SIZE_MAX = 8 << 10,    /* a larger head gives its memory back */
+    KEPT_SIZE_MAX = 16 << 10,   /* of a head and what it is made of: see set_apart() */
     COPIED_BODY_MAX = 16 << 10, /* a larger body is written from where it lies */
 };
 
@@ -208,18 +208,17 @@ static int make_bytes(struct head *head, const struct exchange *exchange,
 
 /* --- the table ------------------------------------------------------------------------ */
 
-static void shrink(struct buffer *buffer)
-{
-    if (buffer->capacity > KEPT_SIZE_MAX)
-        buffer_clear(buffer);
-}
-
 static void forget_head(struct head *head)
 {
     origin_release(head->origin);
     head->origin = NULL;
-    shrink(&head->key);
-    shrink(&head->bytes);
+}
+
+static void clear_head(struct head *head)
+{
+    forget_head(head);
+    buffer_clear(&head->key);
+    buffer_clear(&head->bytes);
 }
 
 static int make_head(struct heads *heads, struct head *head,
@@ -247,6 +246,18 @@ static struct head *find_kept(struct heads *heads, const struct exchange *exchan
     return *place;
 }
 
+/* A large one goes where the next large one takes its place: so what is kept has a bound,
+ * whatever a script asks for. */
+static struct head *set_apart(struct heads *heads, struct head *head)
+{
+    if (head->key.size + head->bytes.size <= KEPT_SIZE_MAX)
+        return head;
+    clear_head(&heads->large);
+    heads->large = *head;
+    *head = (struct head){.origin = NULL};
+    return &heads->large;
+}
+
 const struct head *heads_find(struct heads *heads, const struct exchange *exchange,
                               const struct head *guess, const char **ret_failure)
 {
@@ -257,7 +268,8 @@ const struct head *heads_find(struct heads *heads, const struct exchange *exchan
     head = find_kept(heads, exchange);
     if (is_head_of(head, exchange))
         return head;
-    return make_head(heads, head, exchange, ret_failure) == 0 ? head : NULL;
+    return make_head(heads, head, exchange, ret_failure) == 0 ? set_apart(heads, head)
+                                                              : NULL;
 }
 
 void heads_clear(struct heads *heads)
@@ -267,12 +279,11 @@ void heads_clear(struct heads *heads)
 
         if (head == NULL)
             continue;
-        forget_head(head);
-        buffer_clear(&head->key);
-        buffer_clear(&head->bytes);
+        clear_head(head);
         free(head);
         heads->kept[i] = NULL;
     }
+    clear_head(&heads->large);
     buffer_clear(&heads->scratch);
     origins_clear(&heads->origins);
 }

@@ -29,6 +29,7 @@ struct head {
 /* All zero is empty. */
 struct heads {
     struct head *kept[HEADS_KEPT];
+    struct head large; /* the last one that is too large to be kept with the others */
     struct origins origins;
     struct buffer scratch; /* a request that is put together from parts */
 };

@@ -202,6 +202,35 @@ static void test_many(void **state)
     assert_int_equal(heads.origins.count, 0);
 }
 
+/* Of those that are large only one is kept, and each is right. */
+static void test_large(void **state)
+{
+    enum { SIZE = 40000, COUNT = 20 };
+    char *const url = xcalloc(1, SIZE + 1);
+    struct heads heads = {.scratch = BUFFER_INIT};
+    const struct head *guess = NULL;
+    const char *failure = NULL;
+    size_t kept = 0;
+
+    (void)state;
+    for (int i = 0; i < COUNT; i++) {
+        struct exchange exchange;
+
+        memset(url, 'a' + i, SIZE);
+        memcpy(url, "http://h/", 9);
+        exchange = get(url);
+        guess = heads_find(&heads, &exchange, guess, &failure);
+        assert_non_null(guess);
+        assert_memory_equal(guess->bytes.data + 4, url + 8, SIZE - 8);
+        assert_ptr_equal(heads_find(&heads, &exchange, guess, &failure), guess);
+    }
+    for (size_t i = 0; i < HEADS_KEPT; i++)
+        kept += heads.kept[i] != NULL ? heads.kept[i]->bytes.capacity : 0;
+    assert_int_equal(kept, 0);
+    heads_clear(&heads);
+    free(url);
+}
+
 static void test_refused(void **state)
 {
     static const char *const chunked[] = {"Transfer-Encoding: chunked", NULL};
@@ -273,6 +302,7 @@ int main(void)
         cmocka_unit_test(test_bodies),
         cmocka_unit_test(test_kept),
         cmocka_unit_test(test_many),
+        cmocka_unit_test(test_large),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_closes),
     };
