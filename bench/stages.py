@@ -23,16 +23,17 @@ class Stage(typing.NamedTuple):
 STAGES = (
     Stage("worker's steps", files=(
         "scenario/worker.*", "scenario/crew.*", "scenario/test.*", "scenario/host.*",
-        "scenario/url.c", "scenario/c.c", "scenario/c_api.c", "scenario/blackbox.*",
+        "scenario/url.c", "scenario/c.c", "scenario/c_api.c", "scenario/c_json.c",
+        "scenario/blackbox.*",
         "scenario/trace.*", "engine/*")),
     Stage("coroutine switch", files=("scenario/coroutine.*",)),
     Stage("session", files=(
         "http/session.*", "http/exchange.*", "http/cookies.*", "http/decode.*",
-        "http/transport.*", "http/auto.*")),
+        "http/transport.*", "http/auto.*", "http/header.*")),
     Stage("head of the request", files=("http/head.*",)),
     Stage("connections", files=(
         "http/direct.*", "http/connection.*", "http/origin.*", "http/names.*",
-        "http/names.*", "http/target.*")),
+        "http/target.*", "http/url.*")),
     Stage("TLS", files=("http/tls.*",), objects=("libssl.*", "libcrypto.*")),
     Stage("write", functions=r"write|writev|send|sendto|sendmsg|sendmmsg"),
     Stage("loop and epoll", functions=r"epoll_\w+|eventfd\w*|timerfd\w*", files=("base/loop.*",),
@@ -44,7 +45,7 @@ STAGES = (
           objects=("[[]vdso[]]",)),
     Stage("the scenario and its JSON", files=("include/molotov.h",),
           objects=("libjansson.*", "????????????????*.so")),
-    Stage("libcurl", files=("http/curl.*",), objects=("libcurl.*", "libnghttp2.*")),
+    Stage("libcurl", files=("http/curl*",), objects=("libcurl.*", "libnghttp2.*")),
     Stage("wrk", objects=("wrk", "libluajit*")),
 )
 NAMES = [stage.name for stage in STAGES] + [OTHER]
