@@ -122,6 +122,7 @@ def read_wrk(client):
         r"(?:Socket errors|Non-2xx or 3xx responses):(.*)", text)
         for number in re.findall(r"\d+", line))
     return {"requests": int(number_in(r"(\d+) requests in", text)), "errors": errors,
+            "seconds": number_in(r"requests in ([\d.]+)s", text),
             "p50_us": microseconds(percentiles["50"]),
             "p99_us": microseconds(percentiles["99"])}
 

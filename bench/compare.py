@@ -60,7 +60,7 @@ def measure(tool, nginx, target, connections, seconds, place):
         raise Failure(f"{tool.name}: nginx saw no request\n{client.complaint()}")
     return {"requests": requests, "told": told["requests"], "errors": told["errors"],
             "connections": after["accepts"] - before["accepts"],
-            "cpu_us": client.cpu_s * 1e6 / requests, "rate": requests / seconds,
+            "cpu_us": client.cpu_s * 1e6 / requests, "rate": requests / told.get("seconds", seconds),
             "p50_us": told.get("p50_us"), "p99_us": told.get("p99_us"),
             "client_busy": client.cpu_s / client.wall_s,
             "server_busy": (server_after - server_before) / client.wall_s}
