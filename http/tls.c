@@ -129,6 +129,8 @@ static const char *last_error(void)
     const char *const reason = ERR_reason_error_string(code);
 
     ERR_clear_error();
+    if (ERR_SYSTEM_ERROR(code))
+        return strerror(ERR_GET_REASON(code));
     if (reason != NULL)
         return reason;
     ERR_error_string_n(code, text, sizeof(text));
