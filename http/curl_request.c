@@ -136,13 +136,23 @@ static struct curl_slist *add_header(struct curl_slist *list, const char *line)
     return list;
 }
 
-/* Of a request without body: libcurl adds the other headers of exchange.h by itself. */
-static struct curl_slist *make_headers(const struct exchange *exchange)
+/* What exchange.h says of Accept and Accept-Encoding; the former libcurl adds by itself. */
+static struct curl_slist *add_accepts(struct curl_slist *list,
+                                      const struct exchange *exchange)
 {
-    struct curl_slist *list = NULL;
-
+    if (!exchange->keep_body)
+        return exchange_own_line(exchange, "Accept") == NULL ? add_line(list, "Accept:")
+                                                             : list;
     if (exchange_own_line(exchange, "Accept-Encoding") == NULL)
         list = add_line(list, "Accept-Encoding: " DEFAULT_ACCEPT_ENCODING);
+    return list;
+}
+
+/* Of a request without body: libcurl adds Host and the User-Agent by itself. */
+static struct curl_slist *make_headers(const struct exchange *exchange)
+{
+    struct curl_slist *list = add_accepts(NULL, exchange);
+
     for (header_lines line = exchange->user_headers; line != NULL && *line != NULL;
          line++) {
         if (!header_is_replaced(*line, exchange->headers))
@@ -157,10 +167,12 @@ static struct curl_slist *make_headers(const struct exchange *exchange)
 static struct curl_slist *take_common_headers(struct curl_common *common,
                                               const struct exchange *exchange)
 {
-    if (common->list == NULL || common->user_headers != exchange->user_headers) {
+    if (common->list == NULL || common->user_headers != exchange->user_headers ||
+        common->keeps_body != exchange->keep_body) {
         curl_slist_free_all(common->list);
         common->list = make_headers(exchange);
         common->user_headers = exchange->user_headers;
+        common->keeps_body = exchange->keep_body;
     }
     return common->list;
 }
@@ -196,7 +208,8 @@ static struct curl_slist *take_own_headers(struct curl_request *request,
 
     if (is_general && request->own_is_general && request->own_headers != NULL &&
         same_text(request->own_type, exchange->content_type) &&
-        request->own_user == exchange->user_headers)
+        request->own_user == exchange->user_headers &&
+        request->own_keeps_body == exchange->keep_body)
         return request->own_headers;
     curl_easy_setopt(request->easy, CURLOPT_HTTPHEADER, NULL);
     request->headers = NULL;
@@ -206,6 +219,7 @@ static struct curl_slist *take_own_headers(struct curl_request *request,
     request->own_type =
         exchange->content_type != NULL ? xstrdup(exchange->content_type) : NULL;
     request->own_user = exchange->user_headers;
+    request->own_keeps_body = exchange->keep_body;
     request->own_is_general = is_general;
     return request->own_headers;
 }

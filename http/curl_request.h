@@ -19,7 +19,8 @@ enum { CURL_URLS_KEPT = 4 };
 /* The headers of a request without a body, and without any of its own: the same for all
  * handles of a user. All zero at first. */
 struct curl_common {
-    header_lines user_headers; /* of which the list was made */
+    header_lines user_headers; /* of which the list was made, for an exchange ... */
+    bool keeps_body;           /* ... that does so or not */
     struct curl_slist *list;
 };
 
@@ -48,6 +49,7 @@ struct curl_request {
     char *own_type;                 /* the content type in it; NULL: none */
     header_lines own_user;          /* the session's, in it */
     bool own_is_general;            /* no header of the request's own is in it */
+    bool own_keeps_body;            /* it is of an exchange that does */
     long timeout_ms, connect_timeout_ms;
     int verify; /* -1: not yet set */
 };

@@ -22,7 +22,9 @@
     ((size_t)64 << 20) /* kept bytes, decoded; discarded: no limit */
 #define CONNECT_TIMEOUT_S 30
 
-/* What each request says unless a header of its own or of its session says otherwise. */
+/* What each request says unless a header of its own or of its session says otherwise; one
+ * whose body is dropped says only the first: nobody will read what the others ask for, and
+ * each header costs the service something to take in. */
 #define DEFAULT_USER_AGENT "molotov/" MOLOTOV_VERSION
 #define DEFAULT_ACCEPT "*/*"
 #define DEFAULT_ACCEPT_ENCODING "gzip, deflate, br, zstd" /* what decode.h decodes */

@@ -27,7 +27,7 @@ static uint64_t hash_lines(uint64_t hash, header_lines lines)
 
 static uint64_t hash_exchange(const struct exchange *exchange)
 {
-    uint64_t hash = hash_text(0, exchange->url);
+    uint64_t hash = hash_text(exchange->keep_body, exchange->url);
 
     hash = hash_text(hash, exchange->method);
     hash = hash_lines(hash, exchange->user_headers);
@@ -45,6 +45,7 @@ static void make_key(struct head *head, const struct exchange *exchange)
 {
     struct buffer *const key = &head->key;
 
+    head->keeps_body = exchange->keep_body;
     head->url_size = strlen(exchange->url) + 1;
     head->method_size = strlen(exchange->method) + 1;
     buffer_reset(key);
@@ -69,7 +70,7 @@ static bool is_head_of(const struct head *head, const struct exchange *exchange)
 {
     const char *method, *at;
 
-    if (head->origin == NULL)
+    if (head->origin == NULL || head->keeps_body != exchange->keep_body)
         return false;
     method = head->key.data + head->url_size;
     at = method + head->method_size;
@@ -176,8 +177,10 @@ static void add_headers(struct head *head, const struct exchange *exchange)
     if (target->credentials != NULL)
         add_credentials(bytes, exchange, target->credentials);
     add_default(bytes, exchange, "User-Agent", DEFAULT_USER_AGENT);
-    add_default(bytes, exchange, "Accept", DEFAULT_ACCEPT);
-    add_default(bytes, exchange, "Accept-Encoding", DEFAULT_ACCEPT_ENCODING);
+    if (exchange->keep_body) {
+        add_default(bytes, exchange, "Accept", DEFAULT_ACCEPT);
+        add_default(bytes, exchange, "Accept-Encoding", DEFAULT_ACCEPT_ENCODING);
+    }
     for (header_lines line = exchange->user_headers; line != NULL && *line != NULL;
          line++) {
         if (!header_is_replaced(*line, exchange->headers))

@@ -20,6 +20,7 @@ enum { HEADS_KEPT = 1024 };
 struct head {
     struct buffer key;            /* what it was made of: see head.c */
     size_t url_size, method_size; /* of the first two texts in it, with their NUL */
+    bool keeps_body;              /* the exchange does */
     struct buffer bytes;          /* with its empty line */
     struct origin *origin;        /* where it is to be sent; held; NULL: not in use */
     bool has_length, has_type;    /* the script's own headers say so */

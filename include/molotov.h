@@ -198,7 +198,7 @@ typedef struct mlt_request_options {
     const char *json;   /* a body with Content-Type: application/json */
     double timeout;     /* seconds, all hops together; 0: the session's */
     bool no_redirects;  /* 3xx is the answer (default: up to 10 hops followed) */
-    bool discard_body;  /* count it, do not keep it */
+    bool discard_body;  /* count it, do not keep it, nor say what it may be (Accept) */
 } mlt_request_options;
 
 #define MLT_HEADERS(...) ((const char *const[]){__VA_ARGS__, NULL})

@@ -482,6 +482,7 @@ http {{
             return 200 '{{"cookie": "$cookie_user"}}';
         }}
         location = /see {{
+            add_header X-Accepted "$http_accept $http_accept_encoding";
             return 200 '{see}';
         }}
         location = /gzip {{

@@ -229,6 +229,30 @@ class Session(FeatureTest):
             "-r", 2,
         )  # fmt: skip
 
+    def test_a_body_that_is_discarded(self):
+        """Nothing is asked of it, whatever the request before asked."""
+        self.all_fine(
+            """
+            #define ACCEPTED(...) mlt_header(mlt_get(session, "/see", __VA_ARGS__), "X-Accepted")
+            SCENARIO(s)
+            {
+                const char *const own[] = {"Accept: a/b", "Accept-Encoding: br", NULL};
+                for (int i = 0; i < 2; i++) {
+                    mlt_check_str(ACCEPTED(.name = NULL), "*/* gzip, deflate, br, zstd");
+                    mlt_check_str(ACCEPTED(.discard_body = true), "");
+                    mlt_check_str(ACCEPTED(.discard_body = true, .headers = own), "a/b br");
+                    mlt_check_str(ACCEPTED(.headers = own), "a/b br");
+                    mlt_check_str(mlt_header(mlt_post(session, "/see", .body = "a"),
+                                             "X-Accepted"), "*/* gzip, deflate, br, zstd");
+                    mlt_check_str(mlt_header(mlt_post(session, "/see", .body = "a",
+                                                      .discard_body = true),
+                                             "X-Accepted"), "");
+                }
+            }
+            """,
+            "-r", 2,
+        )  # fmt: skip
+
     def test_no_body(self):
         """POST, PUT and PATCH say that they have none, the others say nothing: whatever
         the connection carried before."""

@@ -18,7 +18,7 @@
 
 static struct exchange get(const char *url)
 {
-    return (struct exchange){.method = "GET", .url = url};
+    return (struct exchange){.method = "GET", .url = url, .keep_body = true};
 }
 
 /* The request as the pieces say. The caller frees it. */
@@ -102,6 +102,27 @@ static void test_headers_of_the_script(void **state)
                    "X-Twice: b\r\n"
                    "Cookie: a=b; c=d\r\n"
                    "\r\n");
+    heads_clear(&heads);
+}
+
+/* Nobody reads the answer's body: nothing is asked of it, unless the script does. */
+static void test_dropped_body(void **state)
+{
+    static const char *const own[] = {"Accept-Encoding: gzip", NULL};
+    struct heads heads = {.scratch = BUFFER_INIT};
+    struct exchange exchange = get("http://h/");
+
+    (void)state;
+    expect_request(&heads, &exchange, "GET / HTTP/1.1\r\nHost: h\r\n" DEFAULTS "\r\n");
+    exchange.keep_body = false;
+    expect_request(&heads, &exchange,
+                   "GET / HTTP/1.1\r\nHost: h\r\n"
+                   "User-Agent: " DEFAULT_USER_AGENT "\r\n\r\n");
+    exchange.headers = own;
+    expect_request(&heads, &exchange,
+                   "GET / HTTP/1.1\r\nHost: h\r\n"
+                   "User-Agent: " DEFAULT_USER_AGENT "\r\n"
+                   "Accept-Encoding: gzip\r\n\r\n");
     heads_clear(&heads);
 }
 
@@ -299,6 +320,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_request_lines),
         cmocka_unit_test(test_headers_of_the_script),
+        cmocka_unit_test(test_dropped_body),
         cmocka_unit_test(test_bodies),
         cmocka_unit_test(test_kept),
         cmocka_unit_test(test_many),
