@@ -7,7 +7,17 @@
 
 #include "base/memory.h"
 
-enum { FIRST_CHUNK = 1024 };
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
+#endif
+
+#define FIRST_CHUNK ((size_t)1 << 10)
+
+_Static_assert(FIRST_CHUNK << (ARENA_SIZES - 1) == ARENA_KEPT_MAX,
+               "a pool has a list for each size that is kept");
 
 struct arena_chunk {
     struct arena_chunk *older;
@@ -24,48 +34,103 @@ static size_t round_up(size_t size)
     return (size + step - 1) / step * step;
 }
 
-static void add_chunk(struct arena *arena, size_t least)
-{
-    size_t capacity = arena->chunk != NULL ? arena->chunk->capacity * 2 : FIRST_CHUNK;
-    struct arena_chunk *chunk;
+/* --- the pool ------------------------------------------------------------------------- */
 
+/* Of a size that is kept: a power of 2. */
+static struct arena_chunk **spare_of_size(struct arena_pool *pool, size_t capacity)
+{
+    return &pool->spare[__builtin_ctzll(capacity / FIRST_CHUNK)];
+}
+
+static struct arena_chunk *new_chunk(size_t capacity)
+{
+    struct arena_chunk *const chunk = xmalloc(sizeof(*chunk) + capacity);
+
+    chunk->capacity = capacity;
+    return chunk;
+}
+
+static struct arena_chunk *take_chunk(struct arena_pool *pool, size_t capacity)
+{
+    struct arena_chunk **spare, *chunk;
+
+    if (pool == NULL || capacity > ARENA_KEPT_MAX)
+        return new_chunk(capacity);
+    spare = spare_of_size(pool, capacity);
+    chunk = *spare;
+    if (chunk == NULL)
+        return new_chunk(capacity);
+    *spare = chunk->older;
+    ASAN_UNPOISON_MEMORY_REGION(chunk->data, capacity);
+    return chunk;
+}
+
+static void give_back(struct arena_pool *pool, struct arena_chunk *chunk)
+{
+    struct arena_chunk **spare;
+
+    if (pool == NULL || chunk->capacity > ARENA_KEPT_MAX) {
+        free(chunk);
+        return;
+    }
+    ASAN_POISON_MEMORY_REGION(chunk->data, chunk->capacity);
+    spare = spare_of_size(pool, chunk->capacity);
+    chunk->older = *spare;
+    *spare = chunk;
+}
+
+void arena_pool_clear(struct arena_pool *pool)
+{
+    for (size_t i = 0; i < ARENA_SIZES; i++) {
+        struct arena_chunk *chunk;
+
+        while ((chunk = pool->spare[i]) != NULL) {
+            pool->spare[i] = chunk->older;
+            free(chunk);
+        }
+    }
+}
+
+/* --- the arena ------------------------------------------------------------------------ */
+
+/* A size that is kept, if that is enough. */
+static size_t next_capacity(const struct arena *arena, size_t least)
+{
+    size_t capacity = arena->first > 0 ? arena->first : FIRST_CHUNK;
+
+    if (arena->chunk != NULL)
+        capacity = arena->chunk->capacity * 2;
+    while (capacity < least && capacity < ARENA_KEPT_MAX)
+        capacity *= 2;
     if (capacity > ARENA_KEPT_MAX)
         capacity = ARENA_KEPT_MAX;
-    if (capacity < least)
-        capacity = least;
-    chunk = xmalloc(sizeof(*chunk) + capacity);
+    return capacity < least ? least : capacity;
+}
+
+static void add_chunk(struct arena *arena, size_t least)
+{
+    struct arena_chunk *const chunk =
+        take_chunk(arena->pool, next_capacity(arena, least));
+
     chunk->older = arena->chunk;
-    chunk->capacity = capacity;
     arena->chunk = chunk;
     arena->used = 0;
 }
 
-static void free_chunks(struct arena_chunk *chunk)
+void arena_clear(struct arena *arena)
 {
+    struct arena_chunk *chunk = arena->chunk;
+
+    if (chunk != NULL)
+        arena->first =
+            chunk->capacity <= ARENA_KEPT_MAX ? chunk->capacity : FIRST_CHUNK;
     while (chunk != NULL) {
         struct arena_chunk *const older = chunk->older;
 
-        free(chunk);
+        give_back(arena->pool, chunk);
         chunk = older;
     }
-}
-
-void arena_clear(struct arena *arena)
-{
-    free_chunks(arena->chunk);
-    *arena = (struct arena){.chunk = NULL};
-}
-
-void arena_reset(struct arena *arena)
-{
-    if (arena->chunk == NULL)
-        return;
-    if (arena->chunk->capacity > ARENA_KEPT_MAX) {
-        arena_clear(arena);
-        return;
-    }
-    free_chunks(arena->chunk->older);
-    arena->chunk->older = NULL;
+    arena->chunk = NULL;
     arena->used = 0;
 }
 

@@ -16,7 +16,7 @@
 enum { LABEL_MAX = 256, METHOD_MAX = 32, FAILURE_MAX = TABLE_NAME_MAX + 1 };
 
 struct session {
-    const struct session_context *context;
+    struct session_context *context;
     void *owner;
     struct transport_user *user;
     struct arena arena;
@@ -399,8 +399,9 @@ int session_send(struct session *session, const struct request *request,
         return -1;
     session->url = request->url;
     if (!target_is_absolute(request->url))
-        session->url = url_resolve(&session->arena, session->base_url,
-                                   session->origin_length, request->url);
+        session->url =
+            url_cache_resolve(&session->context->urls, &session->arena,
+                              session->base_url, session->origin_length, request->url);
     if (session->url == NULL)
         return error_set(err, "'%s' is no URL", request->url);
     session->busy = true;
@@ -459,9 +460,14 @@ static char **copy_lines(header_lines lines)
     return copy;
 }
 
-int session_new(const struct session_context *context,
-                const struct session_options *options, void *owner,
-                struct session **ret_session, struct error *err)
+void session_context_clear(struct session_context *context)
+{
+    arena_pool_clear(&context->arenas);
+    url_cache_clear(&context->urls);
+}
+
+int session_new(struct session_context *context, const struct session_options *options,
+                void *owner, struct session **ret_session, struct error *err)
 {
     struct session *session;
 
@@ -469,6 +475,7 @@ int session_new(const struct session_context *context,
         return -1;
     session = xcalloc(1, sizeof(*session));
     session->context = context;
+    session->arena.pool = &context->arenas;
     session->owner = owner;
     session->user = context->transport_type->user_new(context->transport);
     session->base_url = options->base_url != NULL ? xstrdup(options->base_url) : NULL;
@@ -503,7 +510,7 @@ void *session_owner(const struct session *session)
 
 void session_release(struct session *session)
 {
-    arena_reset(&session->arena);
+    arena_clear(&session->arena);
 }
 
 struct arena *session_arena(struct session *session)

@@ -15,6 +15,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "http/transport.h"
+#include "http/url_cache.h"
 #include "stats/stats.h"
 
 #define REDIRECTS_MAX 10u
@@ -24,7 +25,7 @@
 struct session;
 struct response;
 
-/* What the sessions of a process have in common. */
+/* What the sessions of a process have in common. All zero but the first part at first. */
 struct session_context {
     struct transport *transport;
     const struct transport_type *transport_type;
@@ -34,7 +35,13 @@ struct session_context {
     void (*on_sending)(struct session *session, const struct exchange *exchange);
     void (*on_answer)(struct session *session, const struct exchange *exchange,
                       const struct response *response);
+
+    /* What follows is session.c's. */
+    struct arena_pool arenas;
+    struct url_cache urls;
 };
+
+void session_context_clear(struct session_context *context); /* no session is left */
 
 /* Copied by session_new(). */
 struct session_options {
@@ -84,9 +91,8 @@ typedef void (*response_callback)(struct session *session, struct response *resp
 
 /* 0, and the caller destroys the session; -1: an option is not right. `context` outlives
  * it. */
-int session_new(const struct session_context *context,
-                const struct session_options *options, void *owner,
-                struct session **ret_session, struct error *err);
+int session_new(struct session_context *context, const struct session_options *options,
+                void *owner, struct session **ret_session, struct error *err);
 void session_destroy(struct session *session); /* cancels what is under way */
 void *session_owner(const struct session *session);
 

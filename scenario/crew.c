@@ -79,6 +79,7 @@ void crew_close(struct crew *crew)
     free(crew->rows);
     crew->workers = NULL;
     crew->http.transport_type->destroy(crew->http.transport);
+    session_context_clear(&crew->http);
     names_destroy(crew->names);
 }
 

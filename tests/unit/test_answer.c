@@ -334,7 +334,8 @@ static void test_limit_of_a_body(void **state)
 static void test_a_warm_answer_allocates_nothing(void **state)
 {
     const struct sample_answer *const sample = &sample_answers[0];
-    struct arena arena = {.chunk = NULL};
+    struct arena_pool pool = {.spare = {NULL}};
+    struct arena arena = {.pool = &pool};
     const struct arena_chunk *kept = NULL;
 
     (void)state;
@@ -349,10 +350,10 @@ static void test_a_warm_answer_allocates_nothing(void **state)
         assert_int_equal(answer.state, ANSWER_COMPLETE);
         if (i > 0)
             assert_ptr_equal(arena.chunk, kept);
-        arena_reset(&arena);
         kept = arena.chunk;
+        arena_clear(&arena);
     }
-    arena_clear(&arena);
+    arena_pool_clear(&pool);
 }
 
 /* Of a piece in which an answer is refused nothing belongs to whatever may follow. */

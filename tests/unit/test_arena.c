@@ -122,52 +122,96 @@ static void test_grow_step_by_step(void **state)
     arena_clear(&arena);
 }
 
-/* A warm arena allocates nothing: what a run asked for comes from where it came from. */
-static void test_a_reset_keeps_one_chunk(void **state)
+static void use(struct arena *arena, size_t pieces, size_t size)
 {
-    struct arena arena = {.chunk = NULL};
-    const struct arena_chunk *kept;
-
-    (void)state;
-    for (size_t i = 0; i < 20; i++)
-        arena_alloc(&arena, 1000);
-    arena_reset(&arena);
-    kept = arena.chunk;
-    assert_non_null(kept);
-    for (size_t round = 0; round < 100; round++) {
-        for (size_t i = 0; i < 10; i++)
-            memset(arena_alloc(&arena, 1000), 7, 1000);
-        assert_ptr_equal(arena.chunk, kept);
-        arena_reset(&arena);
-    }
-    arena_clear(&arena);
+    for (size_t i = 0; i < pieces; i++)
+        memset(arena_alloc(arena, size), 7, size);
 }
 
-static void test_a_reset_frees_what_is_large(void **state)
+/* A warm arena allocates nothing: what a run asked for comes from where it came from. */
+static void test_a_warm_arena_fills_one_chunk(void **state)
+{
+    struct arena_pool pool = {.spare = {NULL}};
+    struct arena arena = {.pool = &pool};
+    const struct arena_chunk *chunk = NULL;
+
+    (void)state;
+    use(&arena, 20, 1000);
+    arena_clear(&arena);
+    for (size_t round = 0; round < 100; round++) {
+        use(&arena, 1, 1000);
+        if (chunk == NULL)
+            chunk = arena.chunk;
+        use(&arena, 9, 1000);
+        assert_ptr_equal(arena.chunk, chunk);
+        arena_clear(&arena);
+        assert_null(arena.chunk);
+    }
+    arena_pool_clear(&pool);
+}
+
+/* Whoever comes next gets what was given back last; there are as many as were in use at
+ * one time. */
+static void test_chunks_go_from_one_arena_to_the_next(void **state)
+{
+    struct arena_pool pool = {.spare = {NULL}};
+    struct arena first = {.pool = &pool}, second = {.pool = &pool};
+    const struct arena_chunk *of_first, *of_second;
+
+    (void)state;
+    use(&first, 1, 100);
+    use(&second, 1, 100);
+    of_first = first.chunk;
+    of_second = second.chunk;
+    assert_ptr_not_equal(of_first, of_second);
+    arena_clear(&first);
+    arena_clear(&second);
+    for (size_t round = 0; round < 10; round++) {
+        use(&first, 1, 100);
+        assert_ptr_equal(first.chunk, of_second);
+        use(&second, 1, 100);
+        assert_ptr_equal(second.chunk, of_first);
+        arena_clear(&second);
+        arena_clear(&first);
+    }
+    arena_pool_clear(&pool);
+}
+
+static bool is_empty(const struct arena_pool *pool)
+{
+    for (size_t i = 0; i < ARENA_SIZES; i++) {
+        if (pool->spare[i] != NULL)
+            return false;
+    }
+    return true;
+}
+
+static void test_what_is_large_is_freed(void **state)
 {
     static const struct {
         const char *name;
         size_t size;
         bool want_kept;
     } cases[] = {
+        {"the smallest",     1,                  true },
         {"the largest kept", ARENA_KEPT_MAX,     true },
         {"one byte more",    ARENA_KEPT_MAX + 1, false},
         {"a body",           (size_t)8 << 20,    false},
     };
-    struct arena empty = {.chunk = NULL};
+    struct arena_pool pool = {.spare = {NULL}};
 
     (void)state;
-    arena_reset(&empty);
-    assert_null(empty.chunk);
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        struct arena arena = {.chunk = NULL};
+        struct arena arena = {.pool = &pool};
 
-        arena_alloc(&arena, cases[i].size);
-        arena_reset(&arena);
-        if ((arena.chunk != NULL) != cases[i].want_kept)
-            fail_msg("%s: kept is %d", cases[i].name, arena.chunk != NULL);
-        memset(arena_alloc(&arena, 10), 1, 10);
+        use(&arena, 1, cases[i].size);
         arena_clear(&arena);
+        if (is_empty(&pool) == cases[i].want_kept)
+            fail_msg("%s: kept is %d", cases[i].name, !is_empty(&pool));
+        use(&arena, 1, 10);
+        arena_clear(&arena);
+        arena_pool_clear(&pool);
+        assert_true(is_empty(&pool));
     }
 }
 
@@ -189,8 +233,9 @@ int main(void)
         cmocka_unit_test(test_grow),
         cmocka_unit_test(test_grow_of_null_allocates),
         cmocka_unit_test(test_grow_step_by_step),
-        cmocka_unit_test(test_a_reset_keeps_one_chunk),
-        cmocka_unit_test(test_a_reset_frees_what_is_large),
+        cmocka_unit_test(test_a_warm_arena_fills_one_chunk),
+        cmocka_unit_test(test_chunks_go_from_one_arena_to_the_next),
+        cmocka_unit_test(test_what_is_large_is_freed),
         cmocka_unit_test(test_strndup),
     };
 

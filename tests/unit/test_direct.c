@@ -83,6 +83,7 @@ struct stage {
     struct names *names;
     struct transport *transport;
     struct transport_user *user;
+    struct arena_pool arenas;
     struct arena arena;
     int listener;
     char url[64];
@@ -118,6 +119,7 @@ static int set_up(void **state)
 {
     struct stage *const stage = xcalloc(1, sizeof(*stage));
 
+    stage->arena.pool = &stage->arenas;
     stage->loop = loop_new();
     stage->names = names_new(stage->loop);
     stage->transport = transport_direct.new(stage->loop, stage->names);
@@ -136,6 +138,7 @@ static int tear_down(void **state)
     names_destroy(stage->names);
     ev_loop_destroy(stage->loop);
     arena_clear(&stage->arena);
+    arena_pool_clear(&stage->arenas);
     close(stage->listener);
     free(stage);
     return 0;
@@ -314,7 +317,7 @@ static void test_warm_requests(void **state)
     for (int i = 0; i < WARM_UP + COUNTED; i++) {
         if (i == WARM_UP)
             memset(&calls, 0, sizeof(calls));
-        arena_reset(&stage->arena);
+        arena_clear(&stage->arena);
         begin_as(stage, &(struct exchange){.method = i % 2 == 0 ? "GET" : "POST",
                                            .user_headers = headers,
                                            .cookies = "a=b",

@@ -400,7 +400,7 @@ static void test_room_for_a_body(void **state)
             fail_msg("%s: it was %smoved", cases[i].head, cases[i].moves ? "not " : "");
         assert_int_equal(exchange.body_capacity, cases[i].want_capacity);
         assert_int_equal(exchange.body_length, cases[i].size);
-        arena_reset(&arena);
+        arena_clear(&arena);
     }
 }
 
@@ -496,7 +496,7 @@ static void test_a_body_is_decoded(void **state)
             expect_text(cases[i].head, exchange.body_data, exchange.body_length, plain);
             assert_int_equal(exchange.body_data[exchange.body_length], '\0');
         }
-        arena_reset(&arena);
+        arena_clear(&arena);
     }
 }
 

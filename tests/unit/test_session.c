@@ -164,6 +164,7 @@ static void user_close(struct user *user)
 {
     session_destroy(user->session);
     assert_int_equal(user->transport.users, 0);
+    session_context_clear(&user->context);
     stats_clear(&user->stats);
 }
 

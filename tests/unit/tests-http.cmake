@@ -19,6 +19,7 @@ unit_test(answer http)
 unit_test(auto http)
 unit_test(curl_addresses http)
 unit_test(transport http job)
+unit_test(url_cache http)
 unit_test(head http)
 
 # It counts what a warm request costs.
