@@ -103,13 +103,20 @@ static bool has_news(const struct outbox *outbox)
     return outbox->urgent || !delta_is_empty(&outbox->waiting.delta);
 }
 
+/* Of the run, by the slave's clock; or by ours, where it measures nothing (a set-up). */
+static bool half_second_is_over(const struct outbox *outbox, uint64_t now_us)
+{
+    return outbox->until_us / OUTBOX_PAUSE_US >
+               outbox->made_until_us / OUTBOX_PAUSE_US ||
+           now_us - outbox->made_us >= OUTBOX_PAUSE_US;
+}
+
 static bool may_make(const struct outbox *outbox, uint64_t now_us)
 {
     if (outbox->ended || !has_news(outbox) ||
         outbox->made - outbox->held >= PROTO_UNACKED_MAX)
         return false;
-    return outbox->urgent || outbox->made == 0 ||
-           now_us - outbox->made_us >= OUTBOX_PAUSE_US;
+    return outbox->urgent || outbox->made == 0 || half_second_is_over(outbox, now_us);
 }
 
 static struct outbox_sums sum_up(const struct stats *stats)
@@ -133,6 +140,7 @@ static void make_report(struct outbox *outbox, uint64_t now_us)
     outbox->ended = waiting->ended;
     outbox->urgent = false;
     outbox->made_us = now_us;
+    outbox->made_until_us = outbox->until_us;
     message_report_clear(waiting);
     init_report(outbox, waiting);
 }

@@ -2,9 +2,13 @@
  *
  * All that is told is merged into one REPORT. When that may go, it gets the next number
  * and is packed: at most PROTO_UNACKED_MAX numbers are made that the broker does not hold,
- * and OUTBOX_PAUSE_US lie between two, unless something happened. Under one number the
- * same bytes go out always, so a broker that takes each number once, in order, has all of
- * it once, whatever is sent twice, lost, or cut.
+ * one each OUTBOX_PAUSE_US, unless something happened. Under one number the same bytes go
+ * out always, so a broker that takes each number once, in order, has all of it once,
+ * whatever is sent twice, lost, or cut.
+ *
+ * A REPORT is made as soon as a half second of the run is over. Counted from the one
+ * before, a second would have one or two, since the slave tells five times a second: and
+ * the rows of the run's series, a second each, would go up and down with a steady load.
  *
  * No loop, no socket, no clock: `now_us` is the caller's. */
 #ifndef AGENT_OUTBOX_H
@@ -16,7 +20,7 @@
 #include "base/buffer.h"
 #include "proto/cluster.h"
 
-#define OUTBOX_PAUSE_US 500000u   /* between two REPORTs without events */
+#define OUTBOX_PAUSE_US 500000u   /* a REPORT each, without events */
 #define OUTBOX_REPEAT_US 1000000u /* between two answers to one and the same ACK */
 #define OUTBOX_RESEND_US 3000000u /* without any ACK, before all is sent again */
 
@@ -36,6 +40,7 @@ struct outbox {
     uint64_t held;              /* the last one that the broker holds for good */
     bool ended;                 /* `made` is the last REPORT of the run */
     uint64_t made_us, moved_us; /* when one was made; when `sent` or `held` changed */
+    uint64_t made_until_us;     /* `until_us` then */
 
     /* The last ones made, number n at [n % PROTO_UNACKED_MAX]. They stay when they are
      * held: a broker may have lost what it held (a power cut). */

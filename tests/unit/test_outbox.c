@@ -88,9 +88,9 @@ static void test_pace(void **state)
     add_hits(&outbox, 200000, 400000, 3);
     expect_u64("the first", send_next(&outbox, start_us, &hits), 1);
     expect_u64("its hits", hits, 3);
-    add_hits(&outbox, 400000, 600000, 4);
+    add_hits(&outbox, 400000, 420000, 4);
     assert_null(outbox_next(&outbox, start_us + OUTBOX_PAUSE_US - 1));
-    add_hits(&outbox, 600000, 800000, 5);
+    add_hits(&outbox, 420000, 440000, 5);
     expect_u64("the second", send_next(&outbox, start_us + OUTBOX_PAUSE_US, &hits), 2);
     expect_u64("its hits", hits, 9);
     outbox_add_stopping(&outbox, "--exception", false);
@@ -98,6 +98,38 @@ static void test_pace(void **state)
     expect_u64("its hits", hits, 0);
     assert_null(outbox_next(&outbox, start_us + 100 * OUTBOX_PAUSE_US));
     outbox_clear(&outbox);
+}
+
+/* A slave tells five times a second, a little late. However late its first word is, each
+ * second of the run has two REPORTs, and they have what was measured in it. */
+static void test_half_seconds(void **state)
+{
+    (void)state;
+    for (uint64_t late_us = 300; late_us < 200000; late_us += 10000) {
+        struct outbox outbox;
+        uint64_t in_second = 0, reports = 0, hits, from_us = 0;
+
+        outbox_init(&outbox, RUN);
+        for (unsigned word = 1; word <= 50; word++) {
+            const uint64_t until_us = word * 200000 + late_us;
+
+            add_hits(&outbox, from_us, until_us, 1);
+            from_us = until_us;
+            if (outbox_next(&outbox, until_us) != NULL) {
+                send_next(&outbox, until_us, &hits);
+                outbox_take_ack(&outbox, outbox.made, until_us);
+                in_second += hits;
+                reports++;
+            }
+            if (word > 5 && word % 5 == 0) {
+                expect_u64("REPORTs of a second", reports, 2);
+                expect_u64("their hits", in_second, 5);
+            }
+            if (word % 5 == 0)
+                in_second = reports = 0;
+        }
+        outbox_clear(&outbox);
+    }
 }
 
 /* The broker is away: four are made, and all that comes then is merged into the fifth. */
@@ -611,9 +643,13 @@ static void test_any_schedule(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pace),         cmocka_unit_test(test_window),
-        cmocka_unit_test(test_resending),    cmocka_unit_test(test_quiet),
-        cmocka_unit_test(test_events),       cmocka_unit_test(test_broker_lost_some),
+        cmocka_unit_test(test_pace),
+        cmocka_unit_test(test_half_seconds),
+        cmocka_unit_test(test_window),
+        cmocka_unit_test(test_resending),
+        cmocka_unit_test(test_quiet),
+        cmocka_unit_test(test_events),
+        cmocka_unit_test(test_broker_lost_some),
         cmocka_unit_test(test_any_schedule),
     };
 
