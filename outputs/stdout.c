@@ -21,6 +21,7 @@
 #include "base/fd.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "outputs/recent.h"
 #include "outputs/summary.h"
 #include "outputs/words.h"
 
@@ -30,23 +31,10 @@ enum {
     BAR_WIDTH = 20,
     FAILURES_SHOWN = 20,
     PENDING_MAX = 1 << 20,
-    WRITE_SIZE = 4096,            /* PIPE_BUF: a pipe that polls as writable takes it */
-    RECENT_US = 1000 * US_PER_MS, /* what "now" means in a rate */
-    STALE_US = 3 * RECENT_US,
+    WRITE_SIZE = 4096, /* PIPE_BUF: a pipe that polls as writable takes it */
 };
 
 #define ERASE_LINE "\r\033[K"
-
-/* The requests of about the last second, by the deltas' own clock. */
-struct recent {
-    struct histogram latency;
-    uint64_t hits;
-    uint64_t from_us;
-    uint64_t came_us; /* clock_us() of the last delta */
-    bool is_whole;    /* a full second was seen */
-    double rate;      /* what is shown */
-    uint64_t p95_us;
-};
 
 struct stdout_output {
     struct output base;
@@ -180,33 +168,6 @@ static void add_delta_lines(struct stdout_output *output, const struct lines *li
 
 /* --- progress --------------------------------------------------------------------- */
 
-static void count_recent(struct recent *recent, const struct delta *delta)
-{
-    struct histogram *const latency = xcalloc(1, sizeof(*latency));
-    struct stats_totals totals;
-    uint64_t span_us;
-
-    stats_total(&delta->stats, &totals);
-    stats_latency(&delta->stats, latency);
-    histogram_merge(&recent->latency, latency);
-    free(latency);
-    recent->hits += totals.hits;
-    if (delta->until_us >
-        delta->from_us) /* else it holds lines, and measured nothing */
-        recent->came_us = clock_us();
-    span_us = delta->until_us > recent->from_us ? delta->until_us - recent->from_us : 0;
-    if (span_us == 0 || (recent->is_whole && span_us < RECENT_US))
-        return;
-    recent->rate = (double)recent->hits * US_PER_S / (double)span_us;
-    recent->p95_us = histogram_percentile(&recent->latency, 0.95);
-    if (span_us < RECENT_US)
-        return; /* the first second is shown as it grows */
-    recent->is_whole = true;
-    recent->from_us = delta->until_us;
-    recent->hits = 0;
-    histogram_reset(&recent->latency);
-}
-
 /* What is done of the run, 0 to 1: by its time or by its runs, whichever is nearer. */
 static double fraction_done(const struct report *report,
                             const struct stats_totals *totals)
@@ -238,7 +199,7 @@ static void describe_progress(const struct stdout_output *output,
                               const struct stats_totals *totals, struct buffer *line)
 {
     const struct recent *const recent = &output->recent;
-    const bool is_fresh = clock_us() - recent->came_us < STALE_US;
+    const bool is_fresh = recent_is_fresh(recent, clock_us());
     char elapsed[WORDS_SIZE], workers[WORDS_SIZE], rate[WORDS_SIZE], p95[WORDS_SIZE];
 
     words_latency(recent->p95_us, p95);
@@ -356,7 +317,7 @@ static void push_stdout(struct output *base, const struct report *report,
     (void)report;
     if (output->fd == -1)
         return;
-    count_recent(&output->recent, delta);
+    recent_add(&output->recent, delta, clock_us());
     add_delta_lines(output, &delta->lines);
     write_pending(output, false);
 }

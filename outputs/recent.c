@@ -1,0 +1,82 @@
+#include "outputs/recent.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+
+#define STEPS_OF_SECOND 4u
+#define STEP_US (US_PER_S / STEPS_OF_SECOND)
+#define STALE_US (3 * (uint64_t)US_PER_S)
+
+static uint64_t step_of(const struct delta *delta)
+{
+    return (delta->from_us + (delta->until_us - delta->from_us) / 2) / STEP_US;
+}
+
+static bool covers_nothing(const struct recent *recent)
+{
+    return recent->until_us == recent->from_us;
+}
+
+static void show(struct recent *recent)
+{
+    const uint64_t span_us = recent->until_us - recent->from_us;
+
+    recent->rate = (double)recent->hits * US_PER_S / (double)span_us;
+    recent->p95_us = histogram_percentile(&recent->latency, 0.95);
+}
+
+static void begin_second(struct recent *recent)
+{
+    recent->is_whole = true;
+    recent->from_us = recent->until_us = 0;
+    recent->hits = 0;
+    histogram_reset(&recent->latency);
+}
+
+/* What was counted is all there is before the step that begins. */
+static void end_step(struct recent *recent, uint64_t next)
+{
+    const bool ends_second = next / STEPS_OF_SECOND > recent->step / STEPS_OF_SECOND;
+
+    recent->step = next;
+    if (covers_nothing(recent) || (recent->is_whole && !ends_second))
+        return;
+    show(recent);
+    if (ends_second)
+        begin_second(recent);
+}
+
+static void count(struct recent *recent, const struct stats *stats)
+{
+    struct histogram *const latency = xcalloc(1, sizeof(*latency));
+    struct stats_totals totals;
+
+    stats_total(stats, &totals);
+    stats_latency(stats, latency);
+    histogram_merge(&recent->latency, latency);
+    recent->hits += totals.hits;
+    free(latency);
+}
+
+void recent_add(struct recent *recent, const struct delta *delta, uint64_t now_us)
+{
+    const uint64_t step = step_of(delta);
+
+    if (delta->from_us == delta->until_us)
+        return; /* it holds lines, and measured nothing */
+    if (step > recent->step)
+        end_step(recent, step);
+    if (covers_nothing(recent) || delta->from_us < recent->from_us)
+        recent->from_us = delta->from_us;
+    if (delta->until_us > recent->until_us)
+        recent->until_us = delta->until_us;
+    count(recent, &delta->stats);
+    recent->came_us = now_us;
+}
+
+bool recent_is_fresh(const struct recent *recent, uint64_t now_us)
+{
+    return now_us - recent->came_us < STALE_US;
+}
