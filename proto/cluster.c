@@ -622,6 +622,15 @@ void message_runs_clear(struct message_runs *runs)
     *runs = (struct message_runs){.count = 0};
 }
 
+const struct listed_run *message_runs_find(const struct message_runs *runs,
+                                           const char *run)
+{
+    for (size_t i = 0; i < runs->count; i++)
+        if (strcmp(runs->runs[i].run, run) == 0)
+            return &runs->runs[i];
+    return NULL;
+}
+
 void message_pack_runs(struct buffer *buffer, const struct message_runs *runs)
 {
     msgpack_packer packer;

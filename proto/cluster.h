@@ -182,6 +182,9 @@ void message_pack_runs(struct buffer *buffer, const struct message_runs *runs);
 int message_unpack_runs(const msgpack_object *map, struct message_runs *ret,
                         struct error *err);
 void message_runs_clear(struct message_runs *runs);
+/* NULL: it is not among them, and does not go on. */
+const struct listed_run *message_runs_find(const struct message_runs *runs,
+                                           const char *run);
 
 /* --- agent and broker ----------------------------------------------------------------- */
 

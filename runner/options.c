@@ -70,7 +70,8 @@ static const struct option_row rows[] = {
         .type = OPTION_TEXT,
         .metavar = "RUN",
         .section = CLUSTER,
-        .help = "stop a run, for all who look at it",
+        .help = "stop a run, for all who look at it; of one that is over already, say so: "
+                "exit status 0, too",
         .field = FIELD(stop),
     },
     {

@@ -270,8 +270,10 @@ class Stop(ConsoleTest):
 
     def test_from_elsewhere(self):
         cluster, running, console = self.begin_two()
-        stopped = self.ask_runner(cluster, "--stop", cluster.active_run())
+        run_id = cluster.active_run()
+        stopped = self.ask_runner(cluster, "--stop", run_id)
         self.assert_status(stopped, 0)
+        self.assertEqual(stopped.stdout, f"Run {run_id} is told to stop.\n")
         runs = [running.wait(), console.wait()]
         self.assertIsNotNone(runs[0].document["interrupted_by"])
         self.assert_all_stopped(runs, runs[0].document["interrupted_by"])
@@ -428,10 +430,26 @@ class Stop(ConsoleTest):
         """It stays what it was."""
         cluster = self.cluster(1)
         run = self.load(cluster, 1, "-r", 1, scenario=ASK_BY_AGENT)
-        self.ask_runner(cluster, "--stop", run.document["run_id"])
-        self.assert_same_documents(
-            [run, self.finish(self.attach(cluster, run.document["run_id"]))]
-        )
+        run_id = run.document["run_id"]
+        told = self.ask_runner(cluster, "--stop", run_id)
+        self.assert_status(told, 0)
+        self.assertEqual(told.stdout, f"Run {run_id} was over already (finished).\n")
+        self.assert_same_documents([run, self.finish(self.attach(cluster, run_id))])
+
+    def test_of_a_run_that_is_not_listed_any_more(self):
+        """The broker knows more runs than it lists, and all that go on are listed."""
+
+        def answer(broker, _, route, message):
+            if message["message"] == "LIST":
+                broker.send("frontend", route, "RUNS", runs=[])
+            elif message["message"] == "STOP":
+                broker.send("frontend", route, "ACCEPTED", run=message["run"])
+
+        broker = protocol.FakeBroker(answer)
+        self.addCleanup(broker.close)
+        told = self.start("--broker", broker.frontend, "--stop", "run-1", outputs=False).wait()
+        self.assert_status(told, 0)
+        self.assertEqual(told.stdout, "Run run-1 was over already.\n")
 
 
 class Once(ConsoleTest):
