@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "base/endpoint.h"
 #include "base/loop.h"
 #include "base/memory.h"
@@ -100,6 +102,7 @@ static void on_connection(struct zsocket *socket)
     const bool is_back = socket->connected && client->was_cut;
 
     client->was_cut = client->was_cut || !socket->connected;
+    client->greeted = client->greeted || socket->connected;
     if (client->sent == 0)
         return;
     if (is_back)
@@ -126,6 +129,7 @@ int client_open(struct client *client, struct error *err)
 {
     client->request = BUFFER_INIT;
     client->sent = 0;
+    client->greeted = false;
     client->socket.on_message = on_message;
     client->socket.on_trouble = on_socket_trouble;
     client->socket.on_connection = on_connection;
@@ -215,11 +219,14 @@ static void on_call_trouble(struct client *client, const char *what)
 /* How far it came tells what is there; NULL: nobody. */
 static char *describe_silence(const struct client *client)
 {
-    if (client->socket.connected)
-        return xasprintf("the broker at %s does not answer", client->endpoint);
+    if (client->greeted)
+        return xasprintf("the broker at %s does not answer (waited %.0f s)",
+                         client->endpoint, CLIENT_PATIENCE_S);
     if (client->socket.reached)
-        return xasprintf("what listens at %s does not speak ZeroMQ, or is stopped",
-                         client->endpoint);
+        return xasprintf("what listens at %s accepted a connection, but no broker "
+                         "greeted within %.0f s: it is stopped or busy, or does not "
+                         "speak ZeroMQ",
+                         client->endpoint, CLIENT_PATIENCE_S);
     return NULL;
 }
 
@@ -266,6 +273,20 @@ static int run_call(struct call *call, const struct buffer *request,
     return say_no_broker(frontend, err);
 }
 
+/* A broker that is started again is away for a moment. False: nobody came. */
+static bool await_listener(const char *endpoint)
+{
+    static const struct timespec step = {.tv_nsec = 20000000};
+    const uint64_t end_us = clock_us() + (uint64_t)(CLIENT_RESTART_S * US_PER_S);
+
+    while (endpoint_is_dead(endpoint)) {
+        if (clock_us() >= end_us)
+            return false;
+        nanosleep(&step, NULL);
+    }
+    return true;
+}
+
 int client_call(const struct frontend *frontend, const struct buffer *request,
                 enum proto_message wanted, struct client_answer *ret_answer,
                 struct error *err)
@@ -281,7 +302,7 @@ int client_call(const struct frontend *frontend, const struct buffer *request,
     };
     int rc;
 
-    if (endpoint_is_dead(frontend->endpoint))
+    if (!await_listener(frontend->endpoint))
         return say_no_broker(frontend, err);
     call.client.loop = loop_new();
     call.client.context = zcontext_new();

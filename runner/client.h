@@ -47,6 +47,7 @@ struct client {
     struct buffer request;
     unsigned sent; /* how often the request was; 0: none is under way */
     bool was_cut;  /* the socket had a connection, and lost it */
+    bool greeted;  /* one of its sockets had one: there is, or was, a broker */
     ev_timer again;
 };
 
@@ -65,15 +66,17 @@ void client_tell(struct client *client, const struct buffer *message);
 /* --- at once: on a loop of its own ----------------------------------------------------- */
 
 #define CLIENT_PATIENCE_S 5.0 /* for a broker that does not answer */
+#define CLIENT_RESTART_S 1.0  /* for one of which it is certain that it is not there */
 
 struct client_answer {
     struct buffer bytes; /* what `message` borrows from */
     struct wire_message message;
 };
 
-/* Asks once, and waits for the one answer that is `wanted`, CLIENT_PATIENCE_S at most. 0;
- * or -1, and `err` says that there is no broker and what to do about it, that it does not
- * answer, or why it refused. */
+/* Asks once, and waits for the one answer that is `wanted`, CLIENT_PATIENCE_S at most; and
+ * before that CLIENT_RESTART_S for a broker that may be starting again. 0; or -1, and `err`
+ * says that there is no broker and what to do about it, that it does not answer, or why it
+ * refused. */
 int client_call(const struct frontend *frontend, const struct buffer *request,
                 enum proto_message wanted, struct client_answer *ret_answer,
                 struct error *err);
