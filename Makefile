@@ -29,7 +29,9 @@ test: ## build with and without sanitizers, and run all tests
 	cmake --build build/sanitize
 	cmake --preset ci
 	cmake --build build/ci
-	printf 'subdirs(ci sanitize)\n' > build/CTestTestfile.cmake
+	cmake --preset tsan
+	cmake --build build/tsan --target thread_tests
+	printf 'subdirs(ci sanitize tsan)\n' > build/CTestTestfile.cmake
 	FUZZ_SECONDS=$(FUZZ_SECONDS) \
 	    ctest --test-dir build -j $(JOBS) --output-on-failure --no-tests=error
 

@@ -98,5 +98,27 @@ class Format(CheckTest):
         self.assertIn("left/left.c:1:", result.stderr)
 
 
+class ThreadSanitizer(CheckTest):
+    """tests/run_tsan: status 77 is that of a test that was skipped."""
+
+    def run_test(self, script):
+        return subprocess.run(
+            [os.path.join(ROOT, "tests/run_tsan"), "sh", "-c", script],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def test_status_of_the_test(self):
+        for status in (0, 1, 66):
+            self.assertEqual(self.run_test(f"exit {status}").returncode, status)
+
+    def test_where_it_cannot_run(self):
+        words = "FATAL: ThreadSanitizer: unexpected memory mapping 0x5555-0x5556"
+        result = self.run_test(f"echo '{words}' >&2; exit 66")
+        self.assertEqual(result.returncode, 77, result)
+        self.assertIn("\nskipped: ", result.stdout)
+
+
 if __name__ == "__main__":
     unittest.main()
