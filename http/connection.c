@@ -14,11 +14,7 @@
 #include "base/loop.h"
 #include "base/memory.h"
 #include "http/exchange.h"
-
-/* A unix socket whose queue is full says so at once: it is asked again so soon, and then
- * after twice the time, each time, up to the second figure. */
-#define QUEUE_FULL_S 0.005
-#define QUEUE_FULL_MAX_S 0.2
+#include "http/unix_queue.h"
 
 /* What is done to open one. */
 enum dial_step {
@@ -37,7 +33,7 @@ struct dial {
     struct addresses *addresses; /* held; NULL: not known yet, or a unix socket */
     size_t turn;                 /* the index of the first that was tried */
     size_t tried;                /* how many were, the one under way included */
-    double pause_s;              /* before a full queue is asked again */
+    double pause_s;              /* see unix_queue.h */
     struct connection_times times;
     ev_timer timer;   /* of the step */
     int error_number; /* of the last connect() */
@@ -250,8 +246,8 @@ static void try_next_address(struct dial *dial)
         const int started = start_connecting(dial);
 
         if (started == -1 && errno == EAGAIN && dial->addresses == NULL) {
+            dial->pause_s = unix_queue_pause_s(dial->pause_s);
             begin_step(dial, DIAL_QUEUE, dial->pause_s);
-            dial->pause_s = lesser(2 * dial->pause_s, QUEUE_FULL_MAX_S);
             return;
         }
         dial->tried++;
@@ -370,7 +366,6 @@ void connection_open(struct connection *connection, struct origin *origin, bool 
     connection->dial = dial;
     dial->connection = connection;
     dial->times.asked_us = clock_us();
-    dial->pause_s = QUEUE_FULL_S;
     ev_init(&dial->timer, on_dial_timer);
     dial->timer.data = dial;
     if (origin->target.socket_path == NULL) {

@@ -27,9 +27,7 @@
 #include "http/curl_loop.h"
 #include "http/curl_request.h"
 #include "http/names.h"
-
-/* Between two tries of a unix socket whose queue is full. */
-#define QUEUE_FULL_S 0.02
+#include "http/unix_queue.h"
 
 enum {
     INLINE_BODY = 64 << 10, /* libcurl sends a smaller body along with the head */
@@ -53,17 +51,18 @@ struct carrier {
     struct curl_addresses addresses;
     bool in_multi;
     struct name_wait name_wait;
-    ev_timer name_timer;    /* while it waits for the addresses of its host */
-    ev_timer patience;      /* while one of them is tried, and there are others */
-    uint64_t begun_us;      /* when libcurl began, with the addresses it has now */
-    uint64_t lost_us;       /* before that, with those that did not answer */
-    uint64_t written_us;    /* when the request was about to be; 0: not yet */
+    ev_timer name_timer; /* while it waits for the addresses of its host */
+    ev_timer patience;   /* with one of them, if there are others; or with a queue */
+    uint64_t begun_us;   /* when libcurl began, with the addresses it has now */
+    uint64_t lost_us;    /* before that, with those that did not answer, or a queue */
+    uint64_t written_us; /* when the request was about to be; 0: not yet */
     uint64_t first_byte_us; /* when its answer began; 0: not yet */
     unsigned attempts;      /* how often libcurl was about to write the request */
     long lost_bytes;        /* of it, that went to a connection that was replaced */
     bool opened;            /* a socket */
-    bool is_queued;         /* for a unix socket: see wait_in_queue() */
+    bool is_queued;         /* for a unix socket, which is asked again: unix_queue.h */
     bool is_worn;           /* libcurl has repeated a request: see make_idle() */
+    double pause_s;         /* in that queue, the last one; 0: there was none */
     char error[CURL_ERROR_SIZE];
     long version; /* of HTTP, of the last answer */
 };
@@ -525,6 +524,7 @@ static void begin(struct carrier *carrier, struct exchange *exchange)
     exchange->carried_by = CARRIED_BY_CURL;
     carrier->exchange = exchange;
     carrier->lost_us = 0;
+    carrier->pause_s = 0;
     carrier->written_us = 0;
     carrier->first_byte_us = 0;
     carrier->attempts = 0;
@@ -585,36 +585,52 @@ static void try_others(struct carrier *carrier)
     drive(carrier);
 }
 
+/* A unix socket is asked again, unless time is up. */
+static void ask_again(struct carrier *carrier)
+{
+    carrier->is_queued = false;
+    carrier->lost_us += clock_us() - carrier->begun_us;
+    if (transport_connect_time_left_us(carrier->exchange) > 1)
+        drive(carrier);
+    else
+        fail_undriven(carrier, failure_no_connection);
+}
+
 static void on_patience_end(struct ev_loop *loop, ev_timer *timer, int revents)
 {
     struct carrier *const carrier = timer->data;
 
     (void)loop;
     (void)revents;
-    if (carrier->is_queued) {
-        carrier->is_queued = false;
-        drive(carrier);
-    } else if (carrier->attempts == 0 && !has_connected(carrier)) {
+    if (carrier->is_queued)
+        ask_again(carrier);
+    else if (carrier->attempts == 0 && !has_connected(carrier))
         try_others(carrier);
-    }
 }
 
-/* A unix socket whose queue is full says so at once (EAGAIN, which libcurl takes for a
- * connection under way, and then has no error number to tell), and is asked again soon. */
-static bool wait_in_queue(struct carrier *carrier)
+/* EAGAIN is what libcurl takes for a connection under way, and then has no error number to
+ * tell. */
+static bool is_queue_full(struct carrier *carrier)
 {
-    const struct target *const target = &carrier->request.url->target;
     long os_errno = 0;
 
     curl_easy_getinfo(carrier->request.easy, CURLINFO_OS_ERRNO, &os_errno);
-    if (target->socket_path == NULL || (os_errno != 0 && os_errno != EAGAIN) ||
-        transport_connect_time_left_us(carrier->exchange) <= QUEUE_FULL_S * US_PER_S)
-        return false;
+    return carrier->request.url->target.socket_path != NULL &&
+           (os_errno == 0 || os_errno == EAGAIN);
+}
+
+/* For a pause, or as long as there is time. */
+static void wait_in_queue(struct carrier *carrier)
+{
+    const double left_s =
+        (double)transport_connect_time_left_us(carrier->exchange) / US_PER_S;
+
     leave_multi(carrier);
     carrier->opened = false;
     carrier->is_queued = true;
-    loop_timer_start(loop_of(carrier), &carrier->patience, QUEUE_FULL_S);
-    return true;
+    carrier->pause_s = unix_queue_pause_s(carrier->pause_s);
+    loop_timer_start(loop_of(carrier), &carrier->patience,
+                     carrier->pause_s < left_s ? carrier->pause_s : left_s);
 }
 
 /* Whether it is not over yet, though libcurl had no other address: it may have been given
@@ -623,9 +639,12 @@ static bool goes_on(struct carrier *carrier, CURLcode code)
 {
     if (code != CURLE_COULDNT_CONNECT || carrier->attempts > 0 || !carrier->opened)
         return false;
-    if (!curl_addresses_has_untried(&carrier->addresses))
-        return wait_in_queue(carrier);
-    try_others(carrier);
+    if (curl_addresses_has_untried(&carrier->addresses))
+        try_others(carrier);
+    else if (is_queue_full(carrier))
+        wait_in_queue(carrier);
+    else
+        return false;
     return true;
 }
 

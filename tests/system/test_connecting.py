@@ -1,10 +1,12 @@
 """How a connection is made: to unix sockets that are busy or none, over IPv6, by TLS."""
 
+import contextlib
 import os
 import shutil
 import signal
 import socket
 import tempfile
+import time
 import unittest
 import urllib.parse
 
@@ -15,6 +17,27 @@ REFUSED = "cannot connect: Connection refused"
 
 def unix_url(path):
     return f"http+unix://{urllib.parse.quote(path, safe='')}"
+
+
+class FullUnixSocket:
+    """One that listens, and takes nobody."""
+
+    def __init__(self, path):
+        self.sockets = [socket.socket(socket.AF_UNIX)]
+        self.sockets[0].bind(path)
+        self.sockets[0].listen(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.sockets.append(socket.socket(socket.AF_UNIX))
+                self.sockets[-1].setblocking(False)
+                self.sockets[-1].connect(path)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for sock in self.sockets:
+            sock.close()
 
 
 class UnixSockets(NginxTest):
@@ -49,6 +72,8 @@ class UnixSockets(NginxTest):
         worker = self.pause_nginx()
         running = self.start(unix_url(self.busy) + "/", "-w", 300, "-r", 5)
         wait_until(lambda: self.queued() >= 2, "a full queue")
+        full_s = time.monotonic()
+        wait_until(lambda: time.monotonic() - full_s > 0.3, "those who wait to do so")
         os.kill(worker, signal.SIGCONT)
         run = self.finish(running)
         self.assert_status(run, 0)
@@ -56,6 +81,27 @@ class UnixSockets(NginxTest):
         self.assertEqual(run.totals["ok"], 300 * 5, run)
         log = self.assert_exact(run)
         self.assertEqual(len({line.connection for line in log}), 300, run)
+        (row,) = run.document["requests"]
+        self.assertGreater(row["phases_us"]["connect"]["max"], 200_000, run)
+
+    def test_no_place_in_time(self):
+        """In the words of a connection by tcp that did not come in time, and then."""
+        path = os.path.join(self.sockets, "full")
+        with FullUnixSocket(path):
+            run = self.run_molotov(
+                "-w", 5, "-r", 2,
+                scenario=f"""
+                SCENARIO(s) {{ mlt_get(session, "{unix_url(path)}/", .timeout = 0.5); }}
+                """,
+            )  # fmt: skip
+        self.assert_status(run, 0)
+        self.assert_sums(run)
+        self.assertEqual((run.totals["failed"], run.totals["unsent"]), (10, 10), run)
+        self.assertEqual(run.totals["hits"], 0, run)
+        ((message, count),) = run.messages().items()
+        self.assertTrue(message.endswith(": no connection within the time-out"), run)
+        self.assertEqual(count, 10, run)
+        self.assertGreater(run.document["errors"][0]["sample_s"], 0.49, run)
 
     def test_no_socket_there(self):
         a_file, a_folder, nobody = (os.path.join(self.sockets, name) for name in "abc")

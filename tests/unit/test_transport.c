@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "http/target.h"
 #include "http/transport.h"
+#include "http/unix_queue.h"
 #include "job/job.h"
 
 /* --transport takes the names of the table, the same first. */
@@ -97,6 +98,19 @@ static void test_time_left(void **state)
     assert_int_equal(transport_connect_time_left_us(&late), 1);
 }
 
+/* They grow up to a limit: those who wait longest ask least. */
+static void test_pauses_of_a_queue(void **state)
+{
+    static const double want_s[] = {0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.2, 0.2};
+    double pause_s = 0;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(want_s); i++) {
+        pause_s = unix_queue_pause_s(pause_s);
+        assert_true(pause_s == want_s[i]); /* doubling is exact */
+    }
+}
+
 /* RFC 9110, 9.2.2. Methods are case-sensitive, and those nobody knows may do anything. */
 static void test_may_repeat(void **state)
 {
@@ -130,7 +144,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),     cmocka_unit_test(test_schemes),
         cmocka_unit_test(test_words),     cmocka_unit_test(test_may_repeat),
-        cmocka_unit_test(test_time_left),
+        cmocka_unit_test(test_time_left), cmocka_unit_test(test_pauses_of_a_queue),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
