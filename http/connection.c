@@ -46,6 +46,7 @@ struct secure {
     struct tls_stream stream;
     struct tls_terms terms;
     bool broken;      /* nothing more may be done with it */
+    const char *why;  /* it is, in words */
     bool spoke_first; /* the server sent data before it was asked for any */
 };
 
@@ -518,14 +519,10 @@ static ssize_t send_plain(int fd, const struct iovec *pieces, size_t count)
     return sent == -1 && errno == EAGAIN ? 0 : sent;
 }
 
-static ssize_t give_up_tls(struct secure *secure)
+static void give_up_tls(struct secure *secure)
 {
-    const int error_number = secure->stream.error_number;
-
     secure->broken = true;
-    ERR_clear_error();
-    errno = error_number != 0 ? error_number : EPROTO;
-    return -1;
+    secure->why = tls_describe_break(&secure->stream);
 }
 
 static ssize_t send_secured(struct secure *secure, const struct iovec *pieces,
@@ -640,6 +637,11 @@ enum received connection_receive(struct connection *connection, const char **ret
     if (connection->secure != NULL)
         return receive_secured(connection, ret_data, ret_size);
     return receive_plain(connection, ret_data, ret_size);
+}
+
+const char *connection_why_broken(const struct connection *connection)
+{
+    return connection->secure != NULL ? connection->secure->why : strerror(errno);
 }
 
 bool connection_is_quiet(const struct connection *connection)

@@ -92,7 +92,7 @@ const struct connection_times *connection_times(const struct connection *connect
 bool connection_chose_http2(const struct connection *connection);
 
 /* Writes as much as the socket takes now: how many bytes that were, 0 when it takes none;
- * -1: the connection is broken, and errno says how. */
+ * -1: the connection is broken, see connection_why_broken(). */
 ssize_t connection_send(struct connection *connection, const struct iovec *pieces,
                         size_t count);
 
@@ -107,12 +107,15 @@ enum received {
     /* With the last three no more bytes will come. */
     RECEIVED_END, /* the server has closed its side, as it should */
     RECEIVED_CUT, /* it has without TLS's word of farewell: perhaps somebody else did */
-    RECEIVED_ERROR, /* the connection is broken; errno says how */
+    RECEIVED_ERROR, /* the connection is broken: connection_why_broken() */
 };
 
 /* Reads once; `ret_data` is lent until the next call on any connection. */
 enum received connection_receive(struct connection *connection, const char **ret_data,
                                  size_t *ret_size);
+
+/* In words, right after a call that says that it is. Borrowed. */
+const char *connection_why_broken(const struct connection *connection);
 
 /* Whether it is still open and silent, as far as the kernel knows. */
 bool connection_is_quiet(const struct connection *connection);

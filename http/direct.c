@@ -14,7 +14,6 @@
  * same origin opens it again, which replaces the connection (transport.h has the rules). */
 #include "http/transport.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -244,7 +243,7 @@ static void on_write_broken(struct link *link)
         return;
     }
     if (!link->exchange->written) {
-        fail(link, failure_write, strerror(errno));
+        fail(link, failure_write, connection_why_broken(&link->connection));
         return;
     }
     link->unsent = NULL;
@@ -364,7 +363,7 @@ static void on_no_answer(struct link *link, enum received how)
         fail(link, failure_write, NULL);
     else
         fail(link, how == RECEIVED_ERROR ? failure_read : failure_no_answer,
-             how == RECEIVED_ERROR ? strerror(errno) : NULL);
+             how == RECEIVED_ERROR ? connection_why_broken(&link->connection) : NULL);
 }
 
 static void on_end(struct link *link, enum received how)
@@ -380,7 +379,7 @@ static void on_end(struct link *link, enum received how)
                                                            : failure_cut_answer,
              "the TLS connection was not closed as it should be");
     } else {
-        fail(link, failure_read, strerror(errno));
+        fail(link, failure_read, connection_why_broken(&link->connection));
     }
 }
 

@@ -121,6 +121,15 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session)
     return 1; /* the reference is theirs now */
 }
 
+/* Called for each step of a handshake, and for alerts; by no byte of a request. */
+static void on_tls_event(const SSL *ssl, int what, int value)
+{
+    struct tls_stream *const stream = BIO_get_data(SSL_get_rbio(ssl));
+
+    if (what == SSL_CB_WRITE_ALERT && (value & 0xFF) == SSL_AD_NO_RENEGOTIATION)
+        stream->refused_anew = true;
+}
+
 /* And forgets it, with those that followed. */
 static const char *last_error(void)
 {
@@ -184,6 +193,7 @@ static SSL_CTX *make_context(bool verify, const char **ret_detail)
     /* Nobody here has a certificate to show, which is what it is done for; and it would
      * need reading in the middle of writing. */
     SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION);
+    SSL_CTX_set_info_callback(context, on_tls_event);
     SSL_CTX_set_session_cache_mode(context,
                                    SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(context, on_new_session);
@@ -314,4 +324,14 @@ const char *tls_describe_failure(const SSL *ssl, bool *ret_is_certificate)
         verified != X509_V_OK && SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE;
     why = last_error();
     return *ret_is_certificate ? X509_verify_cert_error_string(verified) : why;
+}
+
+/* A server that is refused is free to go on, or to end the connection as it likes. */
+const char *tls_describe_break(const struct tls_stream *stream)
+{
+    const char *const why = ERR_peek_error() != 0 ? last_error() : strerror(EPROTO);
+
+    if (stream->refused_anew)
+        return "the server asked to negotiate TLS anew, which is refused";
+    return stream->error_number != 0 ? strerror(stream->error_number) : why;
 }

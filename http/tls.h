@@ -26,6 +26,7 @@ struct tls_stream {
     int fd;
     int error_number;   /* of the socket; 0: none */
     bool ended;         /* the socket has: no more bytes will come */
+    bool refused_anew;  /* the server asked to negotiate anew, which was refused */
     bool was_read;      /* the socket, since memory was lent: that is done once */
     bool was_full;      /* the memory, after that: the socket may have more */
     char *lent;         /* NULL: none now */
@@ -63,5 +64,8 @@ static inline bool tls_stream_has_bytes(const struct tls_stream *stream)
 /* Why the last call on `ssl` failed, in words: those of the certificate's verification,
  * or of OpenSSL. Valid until the next call of this function. */
 const char *tls_describe_failure(const SSL *ssl, bool *ret_is_certificate);
+
+/* How the stream, or what OpenSSL made of it, broke; valid as long. */
+const char *tls_describe_break(const struct tls_stream *stream);
 
 #endif

@@ -1,9 +1,19 @@
 """TLS: certificates are verified unless told otherwise; HTTP/2 where it is offered."""
 
 import os
+import re
+import subprocess
 import unittest
 
-from harness import TRANSPORT, Certificate, NginxTest
+from harness import (
+    TRANSPORT,
+    Certificate,
+    NginxTest,
+    SystemTest,
+    dies_with_its_parent,
+    read_text,
+    wait_until,
+)
 from hostile import Hostile
 
 PLAIN = 'SCENARIO(s) { mlt_check(mlt_get(session, "/")->status == 200); }\n'
@@ -52,6 +62,30 @@ class Verification(NginxTest):
 
     def test_known_authority(self):
         run = self.load(env={"SSL_CERT_FILE": self.nginx.certificate.authority})
+        self.assertEqual(run.totals["ok"], 12, run)
+
+    def test_authorities_that_cannot_be_read(self):
+        """The failure names their file, and nobody is asked for anything."""
+        folder, empty, missing = (self.path(name) for name in ("folder", "empty", "missing"))
+        os.mkdir(folder)
+        self.write("empty", "no certificate\n")
+        for path, why in (
+            (missing, "No such file or directory"),
+            (folder, "no certificate or crl found"),
+            (empty, "no certificate or crl found"),
+        ):
+            with self.subTest(path):
+                run = self.load(env={"SSL_CERT_FILE": path})
+                self.assertEqual((run.totals["failed"], run.totals["unsent"]), (12, 12), run)
+                self.assertEqual(self.nginx.count(), 0, run)
+                (error,) = run.document["errors"]
+                self.assertIn(path, error["sample"], run)
+                if TRANSPORT == "direct":
+                    words = f"cannot read certificate authorities in '{path}': {why}"
+                    self.assertIn(words, error["sample"], run)
+
+    def test_authorities_are_not_read_where_nobody_asks(self):
+        run = self.load("-k", env={"SSL_CERT_FILE": self.path("missing")})
         self.assertEqual(run.totals["ok"], 12, run)
 
     def test_another_name(self):
@@ -118,6 +152,69 @@ class NoHandshake(NginxTest):
         run = self.run_molotov(url, "-k", "-w", 3, "-d", 0.3, "--stop-timeout", 0.2)
         self.assert_status(run, 0)
         self.assertEqual((run.totals["cancelled"], run.totals["hits"]), (3, 0), run)
+
+
+class PlayedServer:
+    """`openssl s_server` of TLS 1.2, whose answers a test types. What it sees it writes to a
+    file."""
+
+    ANSWER = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    ASK_ANEW = "R\n"  # for a handshake with a certificate of the client
+
+    def __init__(self, directory):
+        certificate = Certificate(directory)
+        self.log = os.path.join(directory, "s_server.log")
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(
+                ["/usr/bin/openssl", "s_server", "-tls1_2", "-accept", "127.0.0.1:0"]
+                + ["-cert", certificate.certificate, "-key", certificate.key],
+                stdin=subprocess.PIPE, stdout=log, stderr=log,
+                preexec_fn=dies_with_its_parent,
+            )  # fmt: skip
+        port = wait_until(
+            lambda: re.search(r"^ACCEPT \S+:(\d+)$", read_text(self.log), re.MULTILINE),
+            "the server's port",
+        )
+        self.url = f"https://127.0.0.1:{port.group(1)}/"
+
+    def requests(self):
+        return read_text(self.log).count("GET / HTTP/1.1")
+
+    def reply(self, number, text):
+        """Once the request of this number has come."""
+        wait_until(lambda: self.requests() >= number, f"request {number}")
+        self.process.stdin.write(text.encode())
+        self.process.stdin.flush()
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.kill()
+        self.process.wait()
+
+
+@unittest.skipIf(TRANSPORT == "curl", "libcurl agrees to it")
+class Renegotiation(SystemTest):
+    def test_refused(self):
+        """The server insists; the worker goes on with a new connection, and keeps it."""
+        server = PlayedServer(self.directory)
+        self.addCleanup(server.close)
+        running = self.start(server.url, "-k", "-r", 3)
+        server.reply(1, server.ASK_ANEW)
+        server.reply(2, server.ANSWER)
+        server.reply(3, server.ANSWER)
+        run = self.finish(running)
+        self.assert_status(run, 0)
+        self.assert_sums(run)
+        self.assertEqual((run.totals["ok"], run.totals["failed"]), (2, 1), run)
+        self.assertEqual((run.totals["hits"], run.totals["hit_errors"]), (3, 1), run)
+        self.assertEqual(server.requests(), 3, run)
+        self.assertEqual(run.document["connections"], 2, run)
+        self.assertEqual(run.document["replaced_connections"], 0, run)
+        (error,) = run.document["errors"]
+        self.assertTrue(
+            error["message"].endswith(": the connection broke while the answer was read"), run
+        )
+        self.assertIn("the server asked to negotiate TLS anew", error["sample"], run)
 
 
 @unittest.skipIf(TRANSPORT == "direct", "it offers HTTP/1.1 alone: test_transports.py")
