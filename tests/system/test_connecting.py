@@ -222,10 +222,28 @@ location = /tls {
 """
 
 
+CLOSING_SIZE = 5_000_000
+
+
 class TlsTests:
     """Of one version of TLS."""
 
     VERSION = None
+
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.mkdtemp(prefix="molotov-closing-")
+        cls.addClassCleanup(shutil.rmtree, folder, ignore_errors=True)
+        path = os.path.join(folder, "closing")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("x" * CLOSING_SIZE)
+        cls.nginx_options = {
+            "tls": True,
+            "more": TLS
+            + f"location = /closing {{ keepalive_requests 1; alias {path}; }}\n"
+            + f"ssl_protocols {cls.VERSION};",
+        }
+        super().setUpClass()
 
     def load(self, *args, scenario, url=None):
         run = self.run_molotov(
@@ -283,6 +301,24 @@ class TlsTests:
         )  # fmt: skip
         self.assertEqual({line.protocol for line in self.assert_exact(run)}, {"HTTP/1.1"})
 
+    def test_large_answer_then_close(self):
+        """However many records the kernel has when the server closes."""
+        run = self.load(
+            "-w", 3, "-r", 4,
+            scenario=f"""
+            SCENARIO(s)
+            {{
+                mlt_response *page = mlt_get(session, "/closing");
+                mlt_check_int(page->body_length, {CLOSING_SIZE});
+                mlt_check_int(strspn(page->body, "x"), {CLOSING_SIZE});
+            }}
+            """,
+        )  # fmt: skip
+        log = self.assert_exact(run)
+        self.assert_exact_bytes(run, log)
+        self.assertEqual(len({line.connection for line in log}), 12, run)
+        self.assertEqual(run.document["replaced_connections"], 0, run)
+
     def test_large_bodies(self):
         """Many records, both ways."""
         run = self.load(
@@ -304,12 +340,10 @@ class TlsTests:
 
 class Tls12(TlsTests, NginxTest):
     VERSION = "TLSv1.2"
-    nginx_options = {"tls": True, "more": TLS + "ssl_protocols TLSv1.2;"}
 
 
 class Tls13(TlsTests, NginxTest):
     VERSION = "TLSv1.3"
-    nginx_options = {"tls": True, "more": TLS + "ssl_protocols TLSv1.3;"}
 
 
 class Http2IsOffered(NginxTest):

@@ -26,6 +26,8 @@ static struct {
     unsigned sends, receives, allocations;
 } calls;
 
+static bool server_is_quick; /* what it has sent is there as soon as somebody reads */
+
 ssize_t __real_send(int fd, const void *data, size_t size, int flags);
 ssize_t __wrap_send(int fd, const void *data, size_t size, int flags);
 ssize_t __real_recv(int fd, void *data, size_t size, int flags);
@@ -45,10 +47,23 @@ ssize_t __wrap_send(int fd, const void *data, size_t size, int flags)
     return __real_send(fd, data, size, flags);
 }
 
+static ssize_t receive_all(int fd, char *data, size_t size, int flags)
+{
+    size_t filled = 0;
+    ssize_t got;
+
+    do {
+        got = __real_recv(fd, data + filled, size - filled, flags);
+        filled += got > 0 ? (size_t)got : 0;
+    } while (filled < size && (got > 0 || (got == -1 && errno == EAGAIN)));
+    return filled > 0 ? (ssize_t)filled : got;
+}
+
 ssize_t __wrap_recv(int fd, void *data, size_t size, int flags)
 {
     calls.receives++;
-    return __real_recv(fd, data, size, flags);
+    return server_is_quick ? receive_all(fd, data, size, flags)
+                           : __real_recv(fd, data, size, flags);
 }
 
 void *__wrap_malloc(size_t size)
@@ -363,6 +378,48 @@ static void test_until_close(void **state)
     wait_until_done(stage);
     assert_true(exchange->complete);
     assert_string_equal(exchange->body_data, "all of it");
+}
+
+/* The server has said all, and closed its side, before the transport reads, which takes it
+ * more than a turn of the loop. */
+static void expect_large_answer(struct stage *stage, const char *head)
+{
+    enum { SIZE = 700000, READS_A_TURN = 8 };
+    const struct exchange *const exchange = begin(stage, "GET");
+    const int fd = accept_one(stage);
+    char *const body = xmalloc(SIZE);
+    const uint64_t began_us = clock_us();
+    unsigned most_reads = 0;
+
+    for (size_t i = 0; i < SIZE; i++)
+        body[i] = (char)('a' + i % 23);
+    read_request(stage, fd);
+    say(fd, head);
+    assert_int_equal(write(fd, body, SIZE), SIZE);
+    close(fd);
+    server_is_quick = true;
+    while (!stage->done) {
+        calls.receives = 0;
+        turn(stage, began_us);
+        if (calls.receives > most_reads)
+            most_reads = calls.receives;
+    }
+    server_is_quick = false;
+    assert_int_equal(most_reads, READS_A_TURN);
+    assert_true(exchange->complete);
+    assert_null(exchange->failure);
+    assert_int_equal(exchange->bytes_in, strlen(head) + SIZE);
+    assert_int_equal(exchange->body_length, SIZE);
+    assert_memory_equal(exchange->body_data, body, SIZE);
+    free(body);
+}
+
+static void test_large_answer_then_close(void **state)
+{
+    expect_large_answer(*state, "HTTP/1.1 200 OK\r\nContent-Length: 700000\r\n\r\n");
+    expect_large_answer(*state, "HTTP/1.1 200 OK\r\nConnection: close\r\n"
+                                "Content-Length: 700000\r\n\r\n");
+    expect_large_answer(*state, "HTTP/1.1 200 OK\r\n\r\n");
 }
 
 /* --- replacement (transport.h) ------------------------------------------------------ */
@@ -725,6 +782,7 @@ int main(void)
         STAGED(test_warm_requests),
         STAGED(test_connection_close),
         STAGED(test_until_close),
+        STAGED(test_large_answer_then_close),
         STAGED(test_closed_while_idle),
         STAGED(test_bytes_nobody_asked_for),
         STAGED(test_closed_unnoticed),
