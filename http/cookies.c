@@ -364,26 +364,30 @@ static bool has_prefix(struct span name, const char *prefix)
     return name.length >= length && text_is_same_word(name.text, prefix, length);
 }
 
+/* "__Host-" wants a Path that is said: the request's own would not do. */
 static bool prefix_holds(const struct said *said, const struct place *place,
-                         bool host_only)
+                         bool host_only, bool says_path)
 {
     const bool is_secure = said->secure && place->secure;
 
     if (has_prefix(said->name, "__Secure-"))
         return is_secure;
     if (has_prefix(said->name, "__Host-"))
-        return is_secure && host_only && same(said->path, (struct span){"/", 1});
+        return is_secure && host_only && says_path &&
+               same(said->path, (struct span){"/", 1});
     return true;
 }
 
 /* Fills in what the header leaves to the request. False: the cookie is refused. */
 static bool settle(struct said *said, const struct place *place, bool *ret_host_only)
 {
+    const bool says_path = said->path.text != NULL;
+
     if (!settle_domain(said, place->host, ret_host_only))
         return false;
     if (said->path.length == 0 || said->path.text[0] != '/')
         said->path = default_path(place->path);
-    return prefix_holds(said, place, *ret_host_only) &&
+    return prefix_holds(said, place, *ret_host_only, says_path) &&
            said->name.length + said->value.length + said->domain.length +
                    said->path.length <=
                COOKIE_SIZE_MAX;
