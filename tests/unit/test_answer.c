@@ -59,6 +59,12 @@ static void expect_sample(const struct sample_answer *sample, const char *how,
            sample, how, outcome, "body");
 }
 
+/* All in one piece. */
+static void play_whole(struct outcome *ret_outcome, const char *bytes, size_t size)
+{
+    play_answer(ret_outcome, "GET", true, bytes, size, &(struct pieces){size, 1, NULL});
+}
+
 static void play_sample(const struct sample_answer *sample, bool keep_body,
                         struct pieces pieces, struct outcome *ret_outcome)
 {
@@ -162,14 +168,24 @@ static void add(struct text *text, const char *part, size_t times)
     }
 }
 
+static struct text put_together(const char *before, const char *part, size_t times,
+                                const char *after)
+{
+    struct text text = {.data = NULL};
+
+    add(&text, before, 1);
+    add(&text, part, times);
+    add(&text, after, 1);
+    return text;
+}
+
 /* The same however it is cut; of long texts, at some places. */
 static void expect_of_text(const char *name, const struct text *text, const char *want)
 {
     struct random random = random_from(text->size);
     struct outcome whole;
 
-    play_answer(&whole, "GET", true, text->data, text->size,
-                &(struct pieces){text->size, 1, NULL});
+    play_whole(&whole, text->data, text->size);
     if (!same_text(whole.exchange.failure, want))
         fail_msg("%s: the failure is '%s' (%s)", name, whole.exchange.failure,
                  whole.exchange.detail);
@@ -221,11 +237,10 @@ static void test_limits_of_a_line(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         const char *const line = strrchr(cases[i].before, '\n') + 1;
-        struct text text = {.data = NULL};
+        const struct text text =
+            put_together(cases[i].before, *line == '0' ? "0" : "x",
+                         cases[i].length - strlen(line), cases[i].after);
 
-        add(&text, cases[i].before, 1);
-        add(&text, *line == '0' ? "0" : "x", cases[i].length - strlen(line));
-        add(&text, cases[i].after, 1);
         expect_of_text(cases[i].name, &text, cases[i].want);
         free(text.data);
     }
@@ -235,11 +250,9 @@ static void test_limits_of_a_status_line(void **state)
 {
     (void)state;
     for (size_t more = 0; more < 2; more++) {
-        struct text text = {.data = NULL};
+        struct text text = put_together("HTTP/1.1 200 ", "x", 65535 - 13 + more,
+                                        "\r\nContent-Length: 0\r\n\r\n");
 
-        add(&text, "HTTP/1.1 200 ", 1);
-        add(&text, "x", 65535 - 13 + more);
-        add(&text, "\r\nContent-Length: 0\r\n\r\n", 1);
         expect_of_text("status line", &text, more == 0 ? NULL : large_head);
         text.size = 65536 + more; /* without an end */
         expect_of_text("an endless one", &text, more == 0 ? CUT_HEAD : large_head);
@@ -268,11 +281,9 @@ static void test_limits_of_lines(void **state)
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        struct text text = {.data = NULL};
+        const struct text text = put_together(cases[i].before, cases[i].line,
+                                              cases[i].times, cases[i].after);
 
-        add(&text, cases[i].before, 1);
-        add(&text, cases[i].line, cases[i].times);
-        add(&text, cases[i].after, 1);
         expect_of_text(cases[i].name, &text, cases[i].want);
         free(text.data);
     }
@@ -280,12 +291,10 @@ static void test_limits_of_lines(void **state)
 
 static void test_many_chunks(void **state)
 {
-    struct text text = {.data = NULL};
+    const struct text text =
+        put_together(CHUNKED, "3;and=so on\r\nabc\r\n", 2000, "0\r\n\r\n");
 
     (void)state;
-    add(&text, CHUNKED, 1);
-    add(&text, "3;and=so on\r\nabc\r\n", 2000);
-    add(&text, "0\r\n\r\n", 1);
     expect_of_text("chunks", &text, NULL);
     free(text.data);
 }
@@ -371,8 +380,7 @@ static void test_a_refused_answer_takes_all(void **state)
         const size_t size = strlen(answers[i]);
         struct outcome outcome;
 
-        play_answer(&outcome, "GET", true, answers[i], size,
-                    &(struct pieces){size, 1, NULL});
+        play_whole(&outcome, answers[i], size);
         assert_true(outcome.was_over);
         assert_int_equal(outcome.answer.state, ANSWER_REFUSED);
         assert_int_equal(outcome.taken, size);
@@ -435,8 +443,7 @@ static void test_details(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct outcome outcome;
 
-        play_answer(&outcome, "GET", true, cases[i].bytes, cases[i].size,
-                    &(struct pieces){cases[i].size, 1, NULL});
+        play_whole(&outcome, cases[i].bytes, cases[i].size);
         assert_true(outcome.was_over);
         assert_non_null(outcome.exchange.detail);
         assert_string_equal(outcome.exchange.detail, cases[i].want);

@@ -219,10 +219,15 @@ static int accept_one(const struct stage *stage)
     return fd;
 }
 
-static void assert_nobody_connects(const struct stage *stage)
+static void run_turns(const struct stage *stage)
 {
     for (int i = 0; i < 10; i++)
         ev_run(stage->loop, EVRUN_NOWAIT);
+}
+
+static void assert_nobody_connects(const struct stage *stage)
+{
+    run_turns(stage);
     assert_int_equal(accept4(stage->listener, NULL, NULL, SOCK_CLOEXEC), -1);
 }
 
@@ -259,25 +264,50 @@ static void assert_closed(const struct stage *stage, int fd)
     close(fd);
 }
 
+/* Begins on a connection that is new, up to where the server has read the request: returns
+ * the server's end. */
+static int begin_anew(struct stage *stage, const char *method)
+{
+    int fd;
+
+    begin(stage, method);
+    fd = accept_one(stage);
+    read_request(stage, fd);
+    return fd;
+}
+
+static void answer_and_wait(const struct stage *stage, int fd, const char *text)
+{
+    say(fd, text);
+    wait_until_done(stage);
+}
+
+static void close_and_wait(const struct stage *stage, int fd)
+{
+    close(fd);
+    wait_until_done(stage);
+}
+
 /* One whole exchange on a connection that is new: returns the server's end. */
 static int first_exchange(struct stage *stage)
 {
-    const struct exchange *const exchange = begin(stage, "GET");
-    const int fd = accept_one(stage);
+    const struct exchange *const exchange = &stage->exchange;
+    const int fd = begin_anew(stage, "GET");
 
-    read_request(stage, fd);
-    say(fd, ANSWER);
-    wait_until_done(stage);
+    answer_and_wait(stage, fd, ANSWER);
     assert_true(exchange->complete);
     assert_true(exchange->new_connection);
     assert_false(exchange->replaced);
     return fd;
 }
 
-static void run_turns(const struct stage *stage)
+/* The request was written, and nothing else was done for it. */
+static void assert_lost(const struct stage *stage, const char *failure)
 {
-    for (int i = 0; i < 10; i++)
-        ev_run(stage->loop, EVRUN_NOWAIT);
+    assert_false(stage->exchange.complete);
+    assert_true(stage->exchange.written);
+    assert_ptr_equal(stage->exchange.failure, failure);
+    assert_nobody_connects(stage);
 }
 
 /* --- what goes well ----------------------------------------------------------------- */
@@ -310,8 +340,7 @@ static void test_kept_connection(void **state)
         const struct exchange *const exchange = begin(stage, "POST");
 
         read_request(stage, fd);
-        say(fd, ANSWER);
-        wait_until_done(stage);
+        answer_and_wait(stage, fd, ANSWER);
         assert_true(exchange->complete);
         assert_false(exchange->new_connection);
         assert_false(exchange->replaced);
@@ -339,8 +368,7 @@ static void test_warm_requests(void **state)
                                            .body = i % 2 == 0 ? NULL : "{}",
                                            .body_size = i % 2 == 0 ? 0 : 2});
         read_request(stage, fd);
-        say(fd, ANSWER);
-        wait_until_done(stage);
+        answer_and_wait(stage, fd, ANSWER);
         assert_true(stage->exchange.complete);
     }
     assert_int_equal(calls.sends, COUNTED);
@@ -353,12 +381,12 @@ static void test_warm_requests(void **state)
 static void test_connection_close(void **state)
 {
     struct stage *const stage = *state;
-    const struct exchange *const exchange = begin(stage, "GET");
-    const int fd = accept_one(stage);
+    const struct exchange *const exchange = &stage->exchange;
+    const int fd = begin_anew(stage, "GET");
 
-    read_request(stage, fd);
-    say(fd, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
-    wait_until_done(stage);
+    answer_and_wait(
+        stage, fd,
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
     assert_true(exchange->complete);
     assert_closed(stage, fd);
     close(first_exchange(stage)); /* says that it is not `replaced` */
@@ -367,15 +395,13 @@ static void test_connection_close(void **state)
 static void test_until_close(void **state)
 {
     struct stage *const stage = *state;
-    const struct exchange *const exchange = begin(stage, "GET");
-    const int fd = accept_one(stage);
+    const struct exchange *const exchange = &stage->exchange;
+    const int fd = begin_anew(stage, "GET");
 
-    read_request(stage, fd);
     say(fd, "HTTP/1.1 200 OK\r\n\r\nall of it");
     run_turns(stage);
     assert_false(stage->done);
-    close(fd);
-    wait_until_done(stage);
+    close_and_wait(stage, fd);
     assert_true(exchange->complete);
     assert_string_equal(exchange->body_data, "all of it");
 }
@@ -385,15 +411,14 @@ static void test_until_close(void **state)
 static void expect_large_answer(struct stage *stage, const char *head)
 {
     enum { SIZE = 700000, READS_A_TURN = 8 };
-    const struct exchange *const exchange = begin(stage, "GET");
-    const int fd = accept_one(stage);
+    const struct exchange *const exchange = &stage->exchange;
+    const int fd = begin_anew(stage, "GET");
     char *const body = xmalloc(SIZE);
     const uint64_t began_us = clock_us();
     unsigned most_reads = 0;
 
     for (size_t i = 0; i < SIZE; i++)
         body[i] = (char)('a' + i % 23);
-    read_request(stage, fd);
     say(fd, head);
     assert_int_equal(write(fd, body, SIZE), SIZE);
     close(fd);
@@ -426,14 +451,11 @@ static void test_large_answer_then_close(void **state)
 
 static void expect_replaced(struct stage *stage, const char *method)
 {
-    const struct exchange *const exchange = begin(stage, method);
-    const int fd = accept_one(stage);
-    uint64_t once;
+    const struct exchange *const exchange = &stage->exchange;
+    const int fd = begin_anew(stage, method);
+    const uint64_t once = exchange->bytes_out;
 
-    read_request(stage, fd);
-    once = exchange->bytes_out;
-    say(fd, ANSWER);
-    wait_until_done(stage);
+    answer_and_wait(stage, fd, ANSWER);
     assert_true(exchange->complete);
     assert_true(exchange->written);
     assert_true(exchange->replaced);
@@ -493,27 +515,23 @@ static void test_closed_unnoticed_before_a_post(void **state)
 static void test_closed_after_the_request(void **state)
 {
     struct stage *const stage = *state;
-    int fd = first_exchange(stage);
-    const struct exchange *exchange = begin(stage, "GET");
+    const struct exchange *const exchange = &stage->exchange;
+    const int fd = first_exchange(stage);
     int second;
 
+    begin(stage, "GET");
     read_request(stage, fd);
     close(fd);
     second = accept_one(stage);
     read_request(stage, second);
-    say(second, ANSWER);
-    wait_until_done(stage);
+    answer_and_wait(stage, second, ANSWER);
     assert_true(exchange->complete);
     assert_true(exchange->replaced);
 
-    exchange = begin(stage, "POST");
+    begin(stage, "POST");
     read_request(stage, second);
-    close(second);
-    wait_until_done(stage);
-    assert_false(exchange->complete);
-    assert_true(exchange->written);
-    assert_ptr_equal(exchange->failure, failure_kept_closed);
-    assert_nobody_connects(stage);
+    close_and_wait(stage, second);
+    assert_lost(stage, failure_kept_closed);
 }
 
 /* Only once: the second connection is no kept one. */
@@ -521,18 +539,14 @@ static void test_closed_twice(void **state)
 {
     struct stage *const stage = *state;
     int fd = first_exchange(stage);
-    const struct exchange *const exchange = begin(stage, "GET");
 
+    begin(stage, "GET");
     read_request(stage, fd);
     close(fd);
     fd = accept_one(stage);
     read_request(stage, fd);
-    close(fd);
-    wait_until_done(stage);
-    assert_false(exchange->complete);
-    assert_true(exchange->written);
-    assert_ptr_equal(exchange->failure, failure_no_answer);
-    assert_nobody_connects(stage);
+    close_and_wait(stage, fd);
+    assert_lost(stage, failure_no_answer);
 }
 
 /* A byte of an answer has come: the server did something. */
@@ -545,8 +559,7 @@ static void test_closed_within_the_answer(void **state)
     read_request(stage, fd);
     say(fd, "H");
     run_turns(stage);
-    close(fd);
-    wait_until_done(stage);
+    close_and_wait(stage, fd);
     assert_false(exchange->complete);
     assert_false(exchange->replaced);
     assert_ptr_equal(exchange->failure, failure_cut_head);
@@ -574,27 +587,18 @@ static void test_replacement_that_fails(void **state)
 static void test_no_answer(void **state)
 {
     struct stage *const stage = *state;
-    const struct exchange *const exchange = begin(stage, "GET");
-    const int fd = accept_one(stage);
 
-    read_request(stage, fd);
-    close(fd);
-    wait_until_done(stage);
-    assert_false(exchange->complete);
-    assert_true(exchange->written);
-    assert_ptr_equal(exchange->failure, failure_no_answer);
-    assert_nobody_connects(stage);
+    close_and_wait(stage, begin_anew(stage, "GET"));
+    assert_lost(stage, failure_no_answer);
 }
 
 static void test_leftovers(void **state)
 {
     struct stage *const stage = *state;
-    const struct exchange *const exchange = begin(stage, "GET");
-    const int fd = accept_one(stage);
+    const struct exchange *const exchange = &stage->exchange;
+    const int fd = begin_anew(stage, "GET");
 
-    read_request(stage, fd);
-    say(fd, ANSWER "!");
-    wait_until_done(stage);
+    answer_and_wait(stage, fd, ANSWER "!");
     assert_false(exchange->complete);
     assert_non_null(strstr(exchange->failure, "more than its answer"));
     assert_closed(stage, fd);
@@ -672,9 +676,10 @@ static void test_timeout_in_a_compressed_body(void **state)
     const int fd = accept_one(stage);
 
     read_request(stage, fd);
-    say(fd, "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 99\r\n\r\n"
-            "\x1f\x8b\x08");
-    wait_until_done(stage);
+    answer_and_wait(
+        stage, fd,
+        "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 99\r\n\r\n"
+        "\x1f\x8b\x08");
     assert_ptr_equal(exchange->failure, failure_timeout);
     assert_null(exchange->detail);
     close(fd);
@@ -713,8 +718,7 @@ static void test_early_answer(void **state)
     const int fd = accept_one(stage);
 
     read_request(stage, fd);
-    say(fd, "HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n");
-    wait_until_done(stage);
+    answer_and_wait(stage, fd, "HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n");
     assert_true(exchange->complete);
     assert_int_equal(exchange->status, 413);
     assert_true(exchange->bytes_out < size);
@@ -740,8 +744,7 @@ static void test_large_body(void **state)
         got += more > 0 ? (size_t)more : 0;
         turn(stage, began_us);
     }
-    say(fd, ANSWER);
-    wait_until_done(stage);
+    answer_and_wait(stage, fd, ANSWER);
     assert_true(exchange->complete);
     assert_true(exchange->bytes_out > size);
     close(fd);
