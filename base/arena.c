@@ -93,18 +93,23 @@ void arena_pool_clear(struct arena_pool *pool)
 
 /* --- the arena ------------------------------------------------------------------------ */
 
-/* A size that is kept, if that is enough. */
+/* The smallest that is kept with room for so much, or the largest of all. */
+static size_t kept_capacity(size_t size)
+{
+    size_t capacity = FIRST_CHUNK;
+
+    while (capacity < size && capacity < ARENA_KEPT_MAX)
+        capacity *= 2;
+    return capacity;
+}
+
 static size_t next_capacity(const struct arena *arena, size_t least)
 {
-    size_t capacity = arena->first > 0 ? arena->first : FIRST_CHUNK;
+    const size_t wanted =
+        arena->chunk != NULL ? arena->chunk->capacity * 2 : arena->first;
 
-    if (arena->chunk != NULL)
-        capacity = arena->chunk->capacity * 2;
-    while (capacity < least && capacity < ARENA_KEPT_MAX)
-        capacity *= 2;
-    if (capacity > ARENA_KEPT_MAX)
-        capacity = ARENA_KEPT_MAX;
-    return capacity < least ? least : capacity;
+    return least > ARENA_KEPT_MAX ? least
+                                  : kept_capacity(wanted > least ? wanted : least);
 }
 
 static void add_chunk(struct arena *arena, size_t least)
@@ -119,18 +124,18 @@ static void add_chunk(struct arena *arena, size_t least)
 
 void arena_clear(struct arena *arena)
 {
-    struct arena_chunk *chunk = arena->chunk;
+    size_t used = arena->used;
 
-    if (chunk != NULL)
-        arena->first =
-            chunk->capacity <= ARENA_KEPT_MAX ? chunk->capacity : FIRST_CHUNK;
-    while (chunk != NULL) {
-        struct arena_chunk *const older = chunk->older;
+    if (arena->chunk == NULL)
+        return;
+    while (arena->chunk != NULL) {
+        struct arena_chunk *const chunk = arena->chunk;
 
+        arena->chunk = chunk->older;
+        used += chunk->older != NULL ? chunk->older->capacity : 0;
         give_back(arena->pool, chunk);
-        chunk = older;
     }
-    arena->chunk = NULL;
+    arena->first = used;
     arena->used = 0;
 }
 

@@ -28,7 +28,7 @@ struct arena {
     struct arena_pool *pool;   /* outlives it; NULL: chunks are allocated and freed */
     struct arena_chunk *chunk; /* the one being filled; older ones hang on it */
     size_t used;               /* of it */
-    size_t first; /* what the next first chunk has: as much as was needed */
+    size_t first; /* of the next first chunk: room for what was used last */
 };
 
 void arena_clear(struct arena *arena); /* all it gave is gone; usable again */

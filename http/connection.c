@@ -606,6 +606,7 @@ static enum received receive_secured(struct connection *connection,
 {
     struct network *const network = connection->network;
     struct secure *const secure = connection->secure;
+    const bool was_refused = secure->stream.refused_anew;
     size_t filled = 0, got = 0;
     int why = SSL_ERROR_NONE;
 
@@ -624,6 +625,8 @@ static enum received receive_secured(struct connection *connection,
     tls_stream_take_back(&secure->stream);
     if (filled == 0)
         return judge_silence(secure, why);
+    if (was_refused) /* and goes on: it is not what may break the connection later */
+        secure->stream.refused_anew = false;
     *ret_data = network->decrypted;
     *ret_size = filled;
     if (why != SSL_ERROR_NONE && why != SSL_ERROR_WANT_READ)

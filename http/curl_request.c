@@ -167,14 +167,15 @@ static struct curl_slist *make_headers(const struct exchange *exchange)
 static struct curl_slist *take_common_headers(struct curl_common *common,
                                               const struct exchange *exchange)
 {
-    if (common->list == NULL || common->user_headers != exchange->user_headers ||
-        common->keeps_body != exchange->keep_body) {
-        curl_slist_free_all(common->list);
-        common->list = make_headers(exchange);
+    struct curl_slist **const list = &common->lists[exchange->keep_body];
+
+    if (common->user_headers != exchange->user_headers) {
+        curl_common_clear(common);
         common->user_headers = exchange->user_headers;
-        common->keeps_body = exchange->keep_body;
     }
-    return common->list;
+    if (*list == NULL)
+        *list = make_headers(exchange);
+    return *list;
 }
 
 static struct curl_slist *make_own_headers(const struct exchange *exchange)
@@ -358,5 +359,7 @@ void curl_request_close(struct curl_request *request)
 
 void curl_common_clear(struct curl_common *common)
 {
-    curl_slist_free_all(common->list);
+    curl_slist_free_all(common->lists[false]);
+    curl_slist_free_all(common->lists[true]);
+    *common = (struct curl_common){.lists = {NULL}};
 }

@@ -19,9 +19,10 @@ enum { CURL_URLS_KEPT = 4 };
 /* The headers of a request without a body, and without any of its own: the same for all
  * handles of a user. All zero at first. */
 struct curl_common {
-    header_lines user_headers; /* of which the list was made, for an exchange ... */
-    bool keeps_body;           /* ... that does so or not */
-    struct curl_slist *list;
+    header_lines user_headers; /* of which the lists were made */
+    struct curl_slist
+        *lists[2]; /* of an exchange that keeps the body: [true]; NULL: not
+                                    made yet */
 };
 
 /* A URL as libcurl wants it. */

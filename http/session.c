@@ -38,7 +38,7 @@ struct session {
     const char *method; /* of this hop: a redirect may change it */
     bool drop_body;     /* a redirect said so */
     bool drop_secrets;  /* a redirect left the host that was asked */
-    const char *url;    /* of this hop, in arena or the request's */
+    const char *url;    /* of this hop: the request's, cached, or in the arena */
     unsigned redirects;
 };
 

@@ -25,7 +25,8 @@
 struct session;
 struct response;
 
-/* What the sessions of a process have in common. All zero but the first part at first. */
+/* What the sessions of a process have in common. The caller fills in the first part, and
+ * zeroes the rest; session_context_clear() frees that. */
 struct session_context {
     struct transport *transport;
     const struct transport_type *transport_type;

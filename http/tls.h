@@ -62,7 +62,7 @@ static inline bool tls_stream_has_bytes(const struct tls_stream *stream)
 }
 
 /* Why the last call on `ssl` failed, in words: those of the certificate's verification,
- * or of OpenSSL. Valid until the next call of this function. */
+ * or of OpenSSL. Valid until the next call of this function or the next. */
 const char *tls_describe_failure(const SSL *ssl, bool *ret_is_certificate);
 
 /* How the stream, or what OpenSSL made of it, broke; valid as long. */

@@ -1,8 +1,9 @@
-/* http/url_cache.h - what relative URLs led to when a user of this process last asked.
+/* http/url_cache.h - what relative URLs lead to, as some user of this process found out.
  *
  * Nearly all users ask for the same few again and again. What is found here is in memory
  * that all of them share, and that stays: so a request that waits for its answer needs none
- * of its user's arena. */
+ * of its user's arena. A test that asks for another URL each time fills the cache with those
+ * it began with; the others are resolved anew, which is as right and a little dearer. */
 #ifndef HTTP_URL_CACHE_H
 #define HTTP_URL_CACHE_H
 

@@ -136,7 +136,7 @@ static void test_a_warm_arena_fills_one_chunk(void **state)
     const struct arena_chunk *chunk = NULL;
 
     (void)state;
-    use(&arena, 20, 1000);
+    use(&arena, 10, 1000);
     arena_clear(&arena);
     for (size_t round = 0; round < 100; round++) {
         use(&arena, 1, 1000);
@@ -173,6 +173,38 @@ static void test_chunks_go_from_one_arena_to_the_next(void **state)
         assert_ptr_equal(second.chunk, of_first);
         arena_clear(&second);
         arena_clear(&first);
+    }
+    arena_pool_clear(&pool);
+}
+
+/* The chunk that comes first has room for what was used last, not for the most ever. */
+static void test_the_first_chunk_fits(void **state)
+{
+    static const struct {
+        const char *name;
+        size_t pieces;
+        int from; /* which of the pool's lists the first chunk comes from; -1: none */
+    } rounds[] = {
+        {"little, at first",     1,  -1},
+        {"much, after little",   40, 0 },
+        {"much, after much",     40, -1},
+        {"little, after much",   1,  6 },
+        {"little, after little", 1,  0 },
+        {"the same, once more",  1,  0 },
+    };
+    struct arena_pool pool = {.spare = {NULL}};
+    struct arena arena = {.pool = &pool};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rounds); i++) {
+        const struct arena_chunk *const waiting =
+            rounds[i].from >= 0 ? pool.spare[rounds[i].from] : NULL;
+
+        use(&arena, 1, 1000);
+        if (rounds[i].from >= 0 && (waiting == NULL || arena.chunk != waiting))
+            fail_msg("%s: it comes from elsewhere", rounds[i].name);
+        use(&arena, rounds[i].pieces - 1, 1000);
+        arena_clear(&arena);
     }
     arena_pool_clear(&pool);
 }
@@ -235,6 +267,7 @@ int main(void)
         cmocka_unit_test(test_grow_step_by_step),
         cmocka_unit_test(test_a_warm_arena_fills_one_chunk),
         cmocka_unit_test(test_chunks_go_from_one_arena_to_the_next),
+        cmocka_unit_test(test_the_first_chunk_fits),
         cmocka_unit_test(test_what_is_large_is_freed),
         cmocka_unit_test(test_strndup),
     };

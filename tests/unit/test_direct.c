@@ -28,6 +28,8 @@ static struct {
 
 static bool server_is_quick; /* what it has sent is there as soon as somebody reads */
 
+#define PATIENCE_US (20ull * US_PER_S)
+
 ssize_t __real_send(int fd, const void *data, size_t size, int flags);
 ssize_t __wrap_send(int fd, const void *data, size_t size, int flags);
 ssize_t __real_recv(int fd, void *data, size_t size, int flags);
@@ -49,10 +51,12 @@ ssize_t __wrap_send(int fd, const void *data, size_t size, int flags)
 
 static ssize_t receive_all(int fd, char *data, size_t size, int flags)
 {
+    const uint64_t began_us = clock_us();
     size_t filled = 0;
     ssize_t got;
 
     do {
+        assert_true(clock_us() - began_us < PATIENCE_US);
         got = __real_recv(fd, data + filled, size - filled, flags);
         filled += got > 0 ? (size_t)got : 0;
     } while (filled < size && (got > 0 || (got == -1 && errno == EAGAIN)));
@@ -91,7 +95,6 @@ void *__wrap_reallocarray(void *memory, size_t count, size_t size)
 }
 
 #define ANSWER "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-#define PATIENCE_US (20ull * US_PER_S)
 
 struct stage {
     struct ev_loop *loop;
