@@ -29,11 +29,11 @@ STAGES = (
     Stage("coroutine switch", files=("scenario/coroutine.*",)),
     Stage("session", files=(
         "http/session.*", "http/exchange.*", "http/cookies.*", "http/decode.*",
-        "http/transport.*", "http/auto.*", "http/header.*")),
+        "http/transport.*", "http/auto.*", "http/header.*", "http/url*")),
     Stage("head of the request", files=("http/head.*",)),
     Stage("connections", files=(
         "http/direct.*", "http/connection.*", "http/origin.*", "http/names.*",
-        "http/target.*", "http/url.*")),
+        "http/target.*", "http/unix_queue.h")),
     Stage("TLS", files=("http/tls.*",), objects=("libssl.*", "libcrypto.*")),
     Stage("write", functions=r"write|writev|send|sendto|sendmsg|sendmmsg"),
     Stage("loop and epoll", functions=r"epoll_\w+|eventfd\w*|timerfd\w*", files=("base/loop.*",),

@@ -61,6 +61,14 @@ size_t answer_feed(struct answer *answer, const char *data, size_t size);
  * other; one that is over stays as it is. */
 void answer_end_of_input(struct answer *answer);
 
+/* How many bytes are still to come, as far as that is known: of the body, or of a chunk. */
+static inline uint64_t answer_bytes_left(const struct answer *answer)
+{
+    return answer->state == ANSWER_BODY_OF_LENGTH || answer->state == ANSWER_CHUNK
+               ? answer->left
+               : 0;
+}
+
 static inline bool answer_is_over(const struct answer *answer)
 {
     return answer->state >= ANSWER_COMPLETE;

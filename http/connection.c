@@ -363,6 +363,7 @@ void connection_open(struct connection *connection, struct origin *origin, bool 
         connection->verify = verify;
     }
     connection->state = CONNECTION_OPENING;
+    connection->awaited = 1;
     connection->offer_http2 = offer_http2;
     connection->dial = dial;
     dial->connection = connection;
@@ -564,6 +565,14 @@ void connection_await_writable(struct connection *connection, bool wanted)
 }
 
 /* --- reading -------------------------------------------------------------------------- */
+
+void connection_await_bytes(struct connection *connection, int bytes)
+{
+    if (connection->awaited == bytes)
+        return;
+    connection->awaited = bytes;
+    setsockopt(connection->io.fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes));
+}
 
 static enum received receive_plain(struct connection *connection, const char **ret_data,
                                    size_t *ret_size)

@@ -71,6 +71,7 @@ struct connection {
     struct origin *origin;  /* held, also once it is closed; NULL: never opened */
     SSL_SESSION *resumable; /* the newest TLS session there; NULL: none */
     struct dial *dial;      /* while it is opening */
+    int awaited;            /* bytes: see connection_await_bytes() */
     struct secure *secure;  /* NULL: no TLS */
 };
 
@@ -98,6 +99,11 @@ ssize_t connection_send(struct connection *connection, const struct iovec *piece
 
 /* on_writable() comes as soon as the socket takes more bytes. */
 void connection_await_writable(struct connection *connection, bool wanted);
+
+/* on_readable() comes when so many bytes are there, at least one, or the end of them. Until
+ * the next call; one that changes nothing is free. Of a socket that cannot tell (a unix
+ * socket) it comes sooner. */
+void connection_await_bytes(struct connection *connection, int bytes);
 
 enum received {
     RECEIVED_BYTES,      /* there may be more */

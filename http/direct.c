@@ -25,7 +25,8 @@
 #include "http/head.h"
 
 enum {
-    READS_A_TURN = 8, /* so that a large answer leaves the loop to others */
+    READS_A_TURN = 8,      /* so that a large answer leaves the loop to others */
+    GULP_SIZE = 256 << 10, /* for which it is worth waking up in the midst of one */
 };
 
 /* Longer than a loop's turn: a connection that rested so long may have been closed. */
@@ -395,6 +396,16 @@ static void on_idle_readable(struct link *link)
     link->lost = true;
 }
 
+/* A server that is not faster than we are would have to wake us up for every piece that it
+ * writes of a large answer, which costs both. Less than that is never waited for at its end:
+ * what TLS holds back of a record is far less than a gulp. */
+static void await_more(struct link *link)
+{
+    connection_await_bytes(&link->connection,
+                           answer_bytes_left(&link->answer) >= 2 * GULP_SIZE ? GULP_SIZE
+                                                                             : 1);
+}
+
 /* True: the answer is over, and so is the exchange. */
 static bool take_bytes(struct link *link, const char *data, size_t size)
 {
@@ -404,8 +415,10 @@ static bool take_bytes(struct link *link, const char *data, size_t size)
     note_first_byte(link, now_us);
     taken = answer_feed(&link->answer, data, size);
     link->exchange->bytes_in += taken;
-    if (!answer_is_over(&link->answer))
+    if (!answer_is_over(&link->answer)) {
+        await_more(link);
         return false;
+    }
     finish_answer(link, taken < size, now_us);
     return true;
 }

@@ -450,6 +450,74 @@ static void test_large_answer_then_close(void **state)
     expect_large_answer(*state, "HTTP/1.1 200 OK\r\n\r\n");
 }
 
+/* Writes all of it, as the transport reads. */
+static void say_much(const struct stage *stage, int fd, size_t size)
+{
+    static const char bytes[10000];
+    const uint64_t began_us = clock_us();
+
+    while (size > 0) {
+        const ssize_t written =
+            write(fd, bytes, size < sizeof(bytes) ? size : sizeof(bytes));
+
+        if (written > 0)
+            size -= (size_t)written;
+        else
+            turn(stage, began_us);
+    }
+}
+
+/* In the midst of a large answer nobody is woken for little; its end, and what comes on the
+ * same connection then, is not waited for. */
+static void expect_gulps(struct stage *stage, const char *head, const char *tail)
+{
+    const int fd = begin_anew(stage, "GET");
+
+    say(fd, head);
+    say_much(stage, fd, 100000);
+    run_turns(stage);
+    calls.receives = 0;
+    say_much(stage, fd, 100000);
+    run_turns(stage);
+    assert_int_equal(calls.receives, 0);
+    say_much(stage, fd, 800000 - 1);
+    run_turns(stage);
+    assert_in_range(calls.receives, 1, 1000);
+    assert_false(stage->done);
+    say_much(stage, fd, 1);
+    answer_and_wait(stage, fd, tail);
+    assert_int_equal(stage->exchange.body_length, 1000000);
+    begin(stage, "GET");
+    read_request(stage, fd);
+    say(fd, ANSWER);
+    wait_until_done(stage);
+    assert_true(stage->exchange.complete);
+    close(fd);
+}
+
+static void test_large_answers_in_gulps(void **state)
+{
+    expect_gulps(*state, "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", "");
+    expect_gulps(*state,
+                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nf4240\r\n",
+                 "\r\n0\r\n\r\n");
+}
+
+/* A large answer that is cut is seen to be at once. */
+static void test_cut_within_a_gulp(void **state)
+{
+    struct stage *const stage = *state;
+    const int fd = begin_anew(stage, "GET");
+
+    say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n");
+    say_much(stage, fd, 100000);
+    run_turns(stage);
+    say_much(stage, fd, 1000);
+    close_and_wait(stage, fd);
+    assert_string_equal(stage->exchange.failure, failure_cut_answer);
+    assert_int_equal(stage->exchange.body_length, 101000);
+}
+
 /* --- replacement (transport.h) ------------------------------------------------------ */
 
 static void expect_replaced(struct stage *stage, const char *method)
@@ -789,6 +857,8 @@ int main(void)
         STAGED(test_connection_close),
         STAGED(test_until_close),
         STAGED(test_large_answer_then_close),
+        STAGED(test_large_answers_in_gulps),
+        STAGED(test_cut_within_a_gulp),
         STAGED(test_closed_while_idle),
         STAGED(test_bytes_nobody_asked_for),
         STAGED(test_closed_unnoticed),
