@@ -20,13 +20,22 @@ static void answer(struct broker *broker, const struct zframe *route,
     broker_send(broker, BROKER_FRONTEND, route, message);
 }
 
-static void accept_run(struct broker *broker, const struct zframe *route,
-                       const char *id)
+static void answer_accepted(struct broker *broker, const struct zframe *route,
+                            const struct message_accepted *accepted)
 {
     struct buffer message = BUFFER_INIT;
 
-    message_pack_run_only(&message, MESSAGE_ACCEPTED, id);
+    message_pack_accepted(&message, accepted);
     answer(broker, route, &message);
+}
+
+static void accept_run(struct broker *broker, const struct zframe *route,
+                       const char *id)
+{
+    struct message_accepted accepted = {.was_over = false};
+
+    snprintf(accepted.run, sizeof(accepted.run), "%s", id);
+    answer_accepted(broker, route, &accepted);
 }
 
 /* `id` may be NULL. */
@@ -443,11 +452,34 @@ static int take_snapshot(struct broker *broker, const struct zframe *route,
 
 /* --- STOP ------------------------------------------------------------------------------------- */
 
+/* As it is before the STOP: 1; 0: there is no such run; -1. */
+static int find_state(struct broker *broker, const char *id, enum run_state *ret_state,
+                      struct error *err)
+{
+    const struct run *const run = broker_find_run(broker, id);
+
+    if (run == NULL)
+        return store_find_state(&broker->store, id, ret_state, err);
+    *ret_state = run->facts.state;
+    return 1;
+}
+
+static void accept_stop(struct broker *broker, const struct zframe *route,
+                        const char *id, enum run_state before)
+{
+    struct message_accepted accepted = {.was_over = run_state_is_over(before),
+                                        .state = before};
+
+    snprintf(accepted.run, sizeof(accepted.run), "%s", id);
+    answer_accepted(broker, route, &accepted);
+}
+
 /* One that is over does what was asked of it. A stop that is not stored may be forgotten:
  * it is not answered, so that it comes again. */
 static int take_stop(struct broker *broker, const struct zframe *route,
                      const msgpack_object *map, struct error *err)
 {
+    enum run_state before = RUN_PREPARING;
     struct message_stop stop;
     struct run *run;
     int rc;
@@ -455,7 +487,7 @@ static int take_stop(struct broker *broker, const struct zframe *route,
     if (message_unpack_run_stop(map, &stop, err) == -1)
         return -1;
     run = broker_find_run(broker, stop.run);
-    rc = run != NULL ? 1 : store_find_run(&broker->store, stop.run, NULL, err);
+    rc = find_state(broker, stop.run, &before, err);
     if (run != NULL) {
         run_stop(run, stop.force, stop.why != NULL ? stop.why : "STOP");
         broker_commit(broker); /* `run` may be gone */
@@ -464,7 +496,7 @@ static int take_stop(struct broker *broker, const struct zframe *route,
         remember_stop(broker, stop.run);
         refuse_unknown(broker, route, stop.run);
     } else if (rc == 1 && (run == NULL || broker->trouble[0] == '\0')) {
-        accept_run(broker, route, stop.run);
+        accept_stop(broker, route, stop.run, before);
     }
     message_stop_clear(&stop);
     return rc == -1 ? -1 : 0;

@@ -91,7 +91,7 @@ static const char schema[] =
                 "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)") \
     X(FINISH_RUN, "UPDATE runs SET state = ?2, elapsed_us = ?3, ended = ?4, final = ?5," \
                   " tidy = 0 WHERE number = ?1") \
-    X(FIND_RUN, "SELECT final FROM runs WHERE id = ?1") \
+    X(FIND_RUN, "SELECT final, state FROM runs WHERE id = ?1") \
     X(LIST_OVER, "SELECT id, test, state, agents, created, elapsed_us FROM runs" \
                  " WHERE ended IS NOT NULL ORDER BY number DESC LIMIT ?1") \
     X(NEXT_ACTIVE, "SELECT number, revision, stop, id, spec, facts FROM runs" \
@@ -399,6 +399,21 @@ static enum run_state state_of_word(const char *word)
         if (strcmp(run_state_words[i], word) == 0)
             return (enum run_state)i;
     return RUN_FAILED;
+}
+
+int store_find_state(struct store *store, const char *id, enum run_state *ret_state,
+                     struct error *err)
+{
+    sqlite3_stmt *const statement = store->statements[DO_FIND_RUN];
+    int rc;
+
+    sql_bind_text(statement, 1, id);
+    rc = sql_next(&store->sql, statement, err);
+    if (rc != 1)
+        return rc;
+    *ret_state = state_of_word(sql_text(statement, 1));
+    sql_reset(statement);
+    return 1;
 }
 
 static void copy_text(sqlite3_stmt *statement, int column, char *ret_text,

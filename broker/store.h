@@ -72,6 +72,10 @@ int store_finish_run(struct store *store, uint64_t number, enum run_state state,
 int store_find_run(struct store *store, const char *id, struct buffer *ret_final,
                    struct error *err);
 
+/* The state that it was last stored with: 1; 0: there is no such run; -1. */
+int store_find_state(struct store *store, const char *id, enum run_state *ret_state,
+                     struct error *err);
+
 /* Appends the `most` latest runs that are over, newest first. */
 int store_list_over(struct store *store, size_t most, struct message_runs *runs,
                     struct error *err);

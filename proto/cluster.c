@@ -403,6 +403,35 @@ int message_unpack_file(const msgpack_object *map, struct message_file *ret,
     return 0;
 }
 
+/* --- ACCEPTED ------------------------------------------------------------------------- */
+
+void message_pack_accepted(struct buffer *buffer,
+                           const struct message_accepted *accepted)
+{
+    msgpack_packer packer;
+
+    message_begin(buffer, &packer, MESSAGE_ACCEPTED, 1 + (size_t)accepted->was_over);
+    wire_put_text(&packer, "run", accepted->run);
+    if (accepted->was_over)
+        wire_put_text(&packer, "state", run_state_words[accepted->state]);
+}
+
+int message_unpack_accepted(const msgpack_object *map, struct message_accepted *ret,
+                            struct error *err)
+{
+    struct message_accepted accepted = {.was_over = wire_get(map, "state") != NULL};
+    size_t state = 0; /* from the first that is over */
+
+    if (field_get_run(map, accepted.run, err) == -1 ||
+        (accepted.was_over &&
+         field_get_word(map, "state", run_state_words + RUN_FINISHED,
+                        RUN_STATE_COUNT - RUN_FINISHED, &state, err) == -1))
+        return -1;
+    accepted.state = (enum run_state)(RUN_FINISHED + state);
+    *ret = accepted;
+    return 0;
+}
+
 /* --- STOP and SNAPSHOT ---------------------------------------------------------------- */
 
 void message_stop_clear(struct message_stop *stop)
@@ -620,15 +649,6 @@ void message_runs_clear(struct message_runs *runs)
 {
     field_clear_items(&listed_run_type, runs->runs, runs->count);
     *runs = (struct message_runs){.count = 0};
-}
-
-const struct listed_run *message_runs_find(const struct message_runs *runs,
-                                           const char *run)
-{
-    for (size_t i = 0; i < runs->count; i++)
-        if (strcmp(runs->runs[i].run, run) == 0)
-            return &runs->runs[i];
-    return NULL;
 }
 
 void message_pack_runs(struct buffer *buffer, const struct message_runs *runs)

@@ -38,7 +38,7 @@ typedef char message_run_id[JOB_RUN_ID_MAX + 1];
  * both versions (what answers REFUSED). */
 int message_check_version(const msgpack_object *map, struct error *err);
 
-/* Messages of a run with nothing else in them: ACCEPTED, READY, START, RELEASE; and with
+/* Messages of a run with nothing else in them: READY, START, RELEASE; and with
  * nothing at all, where `run` is NULL: UNKNOWN, BYE, the broker's BEAT. */
 void message_pack_run_only(struct buffer *buffer, enum proto_message message,
                            const char *run);
@@ -94,6 +94,18 @@ void message_pack_run(struct buffer *buffer, const struct message_run *run);
 int message_unpack_run(const msgpack_object *map, struct message_run *ret,
                        struct error *err);
 void message_run_clear(struct message_run *run);
+
+/* ACCEPTED: it is there, or is told to stop. */
+struct message_accepted {
+    message_run_id run;
+    bool was_over; /* before the STOP that this answers; never in answer to RUN */
+    enum run_state state; /* with `was_over`: one that run_state_is_over() */
+};
+
+void message_pack_accepted(struct buffer *buffer,
+                           const struct message_accepted *accepted);
+int message_unpack_accepted(const msgpack_object *map, struct message_accepted *ret,
+                            struct error *err);
 
 /* LACKS: the files of a RUN that the broker has not got. */
 struct message_lacks {
@@ -182,9 +194,6 @@ void message_pack_runs(struct buffer *buffer, const struct message_runs *runs);
 int message_unpack_runs(const msgpack_object *map, struct message_runs *ret,
                         struct error *err);
 void message_runs_clear(struct message_runs *runs);
-/* NULL: it is not among them, and does not go on. */
-const struct listed_run *message_runs_find(const struct message_runs *runs,
-                                           const char *run);
 
 /* --- agent and broker ----------------------------------------------------------------- */
 

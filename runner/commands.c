@@ -151,7 +151,7 @@ int command_list_runs(const struct frontend *frontend)
 /* --- stop --------------------------------------------------------------------------- */
 
 static int ask_to_stop(const struct frontend *frontend, const char *run,
-                       struct error *err)
+                       struct message_accepted *ret_accepted, struct error *err)
 {
     struct message_stop stop = {.why = (char *)"--stop"};
     struct buffer request = BUFFER_INIT;
@@ -162,36 +162,23 @@ static int ask_to_stop(const struct frontend *frontend, const char *run,
     message_pack_run_stop(&request, &stop);
     rc = client_call(frontend, &request, MESSAGE_ACCEPTED, &answer, err);
     buffer_clear(&request);
-    if (rc == 0)
-        client_answer_clear(&answer);
+    if (rc == -1)
+        return -1;
+    rc = message_unpack_accepted(&answer.message.root, ret_accepted, err);
+    client_answer_clear(&answer);
     return rc;
 }
 
-/* `listed` is what the broker told of it before; NULL: it does not go on, and has been over
- * for so long that it is not listed. */
-static void say_stopped(const char *run, const struct listed_run *listed)
-{
-    if (listed == NULL)
-        printf("Run %s was over already.\n", run);
-    else if (run_state_is_over(listed->state))
-        printf("Run %s was over already (%s).\n", run, run_state_words[listed->state]);
-    else
-        printf("Run %s is told to stop.\n", run);
-}
-
-/* The broker takes a STOP of a run that is over as one that was obeyed, so it is asked
- * first. Only STOP tells whether it knows a run that is not listed. */
 int command_stop(const struct frontend *frontend, const char *run)
 {
-    struct message_runs runs;
+    struct message_accepted accepted;
     struct error err;
-    int rc;
 
-    if (client_list(frontend, &runs, &err) == -1)
+    if (ask_to_stop(frontend, run, &accepted, &err) == -1)
         return program_complain(PROGRAM_FAILED, &err);
-    rc = ask_to_stop(frontend, run, &err);
-    if (rc == 0)
-        say_stopped(run, message_runs_find(&runs, run));
-    message_runs_clear(&runs);
-    return rc == 0 ? finish_stdout() : program_complain(PROGRAM_FAILED, &err);
+    if (accepted.was_over)
+        printf("Run %s was over already (%s).\n", run, run_state_words[accepted.state]);
+    else
+        printf("Run %s is told to stop.\n", run);
+    return finish_stdout();
 }

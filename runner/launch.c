@@ -222,6 +222,14 @@ static const char *choose_run(const struct launch *launch,
     return found;
 }
 
+static bool is_listed(const struct message_runs *runs, const char *run)
+{
+    for (size_t i = 0; i < runs->count; i++)
+        if (strcmp(runs->runs[i].run, run) == 0)
+            return true;
+    return false;
+}
+
 static int attach_to(const struct launch *launch, const struct message_runs *runs)
 {
     const char *const run = choose_run(launch, runs);
@@ -241,7 +249,7 @@ static int attach_to(const struct launch *launch, const struct message_runs *run
     if (status != -1)
         return status;
     complain(&err);
-    if (message_runs_find(runs, run) == NULL)
+    if (!is_listed(runs, run))
         command_write_runs(runs, false, stderr);
     return PROGRAM_FAILED;
 }

@@ -95,7 +95,7 @@ def examples(run=RUN, endpoints=None):
         "RUN": {**ours, "agents": 2, "keep_cluster": False, "job": job, "bundle": bundle},
         "LACKS": {"run": run, "files": [sha256]},
         "FILE": {"sha256": sha256, "content": b"test"},
-        "ACCEPTED": {"run": run},
+        "ACCEPTED": {"run": run, "state": "finished"},
         "SNAPSHOT": {**ours, "run": run, "after": 0},
         "UPDATE": {**update, "delta": delta},
         "END_OF_RUN": {

@@ -181,21 +181,28 @@ class PythonAgent(ProtocolTest):
         run = self.load(cluster, 1, "-r", 1, scenario=ASK_BY_AGENT)
         self.assert_ended_well(run)
 
+    def ask_to_stop(self, cluster, run_id):
+        answer = protocol.ask_once(
+            cluster.frontend, "STOP", version=1, run=run_id, force=False, why="a test"
+        )
+        self.assertEqual(answer.pop("message"), "ACCEPTED", answer)
+        return answer
+
     def test_is_stopped_and_stops(self):
         """STOP comes to it whoever asks; and what stops it stops the others."""
         cluster = self.cluster(1)
         agent = self.agent(cluster)
         running = self.begin(cluster, "--agents", 2, "-d", 60, scenario=ASK_BY_AGENT)
         run_id = agent.begin()["job"]["run-id"]
-        answer = protocol.ask_once(
-            cluster.frontend, "STOP", version=1, run=run_id, force=False, why="a test"
-        )
-        self.assertEqual((answer["message"], answer["run"]), ("ACCEPTED", run_id))
+        self.assertEqual(self.ask_to_stop(cluster, run_id), {"run": run_id})
         self.assertFalse(agent.wait("STOP")["force"])
+        self.assertEqual(self.ask_to_stop(cluster, run_id), {"run": run_id})
         agent.claim["stopping"] = True
         agent.end()
         run = self.finish(running)
         self.assertEqual(run.document["state"], "stopped", run)
+        over = {"run": run_id, "state": "stopped"}
+        self.assertEqual(self.ask_to_stop(cluster, run_id), over)
         self.assertEqual(run.document["interrupted_by"], "a test", run)
         self.assertEqual(run.totals["hits"], self.nginx.count(), run)
 

@@ -314,7 +314,6 @@ PLAIN_SAMPLE(UNKNOWN)
 PLAIN_SAMPLE(BYE)
 RUN_SAMPLE(READY)
 RUN_SAMPLE(START)
-RUN_SAMPLE(ACCEPTED)
 RUN_SAMPLE(RELEASE)
 REQUEST_SAMPLE(PING)
 REQUEST_SAMPLE(LIST)
@@ -420,6 +419,24 @@ static inline int repack_lacks(const msgpack_object *map, struct buffer *buffer,
         return -1;
     message_pack_lacks(buffer, &lacks);
     message_lacks_clear(&lacks);
+    return 0;
+}
+
+static inline void pack_sample_accepted(struct buffer *buffer)
+{
+    message_pack_accepted(buffer, &(struct message_accepted){.run = SAMPLE_RUN,
+                                                             .was_over = true,
+                                                             .state = RUN_STOPPED});
+}
+
+static inline int repack_accepted(const msgpack_object *map, struct buffer *buffer,
+                                  struct error *err)
+{
+    struct message_accepted accepted;
+
+    if (message_unpack_accepted(map, &accepted, err) == -1)
+        return -1;
+    message_pack_accepted(buffer, &accepted);
     return 0;
 }
 
@@ -742,7 +759,7 @@ static const struct sample samples[] = {
     {MESSAGE_RUN, "", pack_sample_run, repack_run, " bundle.object "},
     {MESSAGE_LACKS, "", pack_sample_lacks, repack_lacks, NULL},
     {MESSAGE_FILE, "", pack_sample_file, repack_file, NULL},
-    {MESSAGE_ACCEPTED, "", pack_run_ACCEPTED, repack_run_ACCEPTED, NULL},
+    {MESSAGE_ACCEPTED, "", pack_sample_accepted, repack_accepted, " state "},
     {MESSAGE_SNAPSHOT, "", pack_sample_snapshot, repack_snapshot, NULL},
     {MESSAGE_UPDATE, "", pack_sample_update, repack_update,
      SAMPLE_OPTIONAL_FACTS " facts "},

@@ -439,7 +439,9 @@ static void test_as_documented(void **state)
         {MESSAGE_RUN, "bundle.object_size", "60000"},
         {MESSAGE_RUN, "bundle.files.0.path", "\"project/tests/load.c\""},
         {MESSAGE_RUN, "bundle.files.0.size", "6"},
-        {MESSAGE_ACCEPTED, "", "{\"message\"=>\"ACCEPTED\", \"run\"=>\"" SAMPLE_RUN "\"}"},
+        {MESSAGE_ACCEPTED, "",
+         "{\"message\"=>\"ACCEPTED\", \"run\"=>\"" SAMPLE_RUN "\", "
+         "\"state\"=>\"stopped\"}"},
         {MESSAGE_SNAPSHOT, "",
          "{\"message\"=>\"SNAPSHOT\", \"version\"=>1, \"run\"=>\"" SAMPLE_RUN "\", "
          "\"after\"=>18446744073709551615}"},
@@ -832,6 +834,10 @@ static void test_words(void **state)
         {MESSAGE_UPDATE,   "facts.agents.0.state", "stopped",   false},
         {MESSAGE_RUNS,     "runs.0.state",         "finished",  true },
         {MESSAGE_RUNS,     "runs.0.state",         "lost",      false},
+        {MESSAGE_ACCEPTED, "state",                "finished",  true },
+        {MESSAGE_ACCEPTED, "state",                "failed",    true },
+        {MESSAGE_ACCEPTED, "state",                "stopping",  false},
+        {MESSAGE_ACCEPTED, "state",                "",          false},
         {MESSAGE_REGISTER, "claim.state",          "ended",     true },
         {MESSAGE_REGISTER, "claim.state",          "lost",      false},
         {MESSAGE_BEAT,     "claim.state",          "preparing", true },

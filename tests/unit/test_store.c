@@ -119,9 +119,14 @@ static void test_runs(void **state)
     struct buffer final = BUFFER_INIT;
     struct stored_run stored;
     struct message_runs runs = {.count = 0};
+    enum run_state found = RUN_STATE_COUNT;
     struct error err;
 
     assert_int_equal(store_find_run(&world->store, "third", NULL, &err), 0);
+    assert_int_equal(store_find_state(&world->store, "third", &found, &err), 0);
+    assert_int_equal(found, RUN_STATE_COUNT);
+    assert_int_equal(store_find_state(&world->store, "first", &found, &err), 1);
+    assert_false(run_state_is_over(found));
     assert_int_equal(store_find_run(&world->store, "first", &final, &err), 1);
     assert_int_equal(final.size, 0);
     assert_int_equal(store_next_active(&world->store, 0, &stored, &err), 1);
@@ -132,6 +137,8 @@ static void test_runs(void **state)
     finish_run(world, first, "the end");
     assert_int_equal(store_find_run(&world->store, "first", &final, &err), 1);
     assert_string_equal(buffer_text(&final), "the end");
+    assert_int_equal(store_find_state(&world->store, "first", &found, &err), 1);
+    assert_int_equal(found, RUN_STOPPED);
     assert_int_equal(store_next_active(&world->store, 0, &stored, &err), 1);
     assert_int_equal(stored.number, second);
     stored_run_clear(&stored);
