@@ -6,7 +6,6 @@ import signal
 import socket
 import sqlite3
 import threading
-import time
 import unittest
 
 import protocol
@@ -523,19 +522,6 @@ class Listing(ConsoleTest):
         self.assert_status(ping, 1)
         self.assertIn(cluster.frontend, ping.stderr, ping)
         self.assertEqual(ping.stdout, "", ping)
-
-    def test_ping_while_it_starts_again(self):
-        """A moment without a broker is no time without one."""
-        for leave in ("kill", "end"):
-            with self.subTest(leave):
-                cluster = self.cluster(0)
-                getattr(cluster.broker, leave)()
-                asking = self.start(
-                    "--broker", cluster.frontend, "--ping-broker", outputs=False
-                )  # fmt: skip
-                time.sleep(0.3)
-                cluster.broker.start()
-                self.assert_status(self.finish(asking, 30), 0)
 
     def test_list_runs(self):
         cluster = self.cluster(2)
