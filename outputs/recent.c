@@ -8,6 +8,7 @@
 #define STEPS_OF_SECOND 4u
 #define STEP_US (US_PER_S / STEPS_OF_SECOND)
 #define STALE_US (3 * (uint64_t)US_PER_S)
+#define KEPT_US (3 * (uint64_t)US_PER_S) /* a delta so long waited for a connection */
 
 static uint64_t step_of(const struct delta *delta)
 {
@@ -29,7 +30,8 @@ static void show(struct recent *recent)
 
 static void begin_second(struct recent *recent)
 {
-    recent->is_whole = true;
+    if (!covers_nothing(recent))
+        recent->shown_us = recent->until_us;
     recent->from_us = recent->until_us = 0;
     recent->hits = 0;
     histogram_reset(&recent->latency);
@@ -41,22 +43,54 @@ static void end_step(struct recent *recent, uint64_t next)
     const bool ends_second = next / STEPS_OF_SECOND > recent->step / STEPS_OF_SECOND;
 
     recent->step = next;
-    if (covers_nothing(recent) || (recent->is_whole && !ends_second))
-        return;
-    show(recent);
+    /* Where all of it was late, what is shown stays: hits in no time are no rate. */
+    if (!covers_nothing(recent) && (ends_second || recent->shown_us == 0))
+        show(recent);
     if (ends_second)
         begin_second(recent);
 }
 
-static void count(struct recent *recent, const struct stats *stats)
+/* Where the time begins that the delta tells of and that was not shown yet; its end, where
+ * there is none. */
+static uint64_t unshown_from(const struct recent *recent, const struct delta *delta)
+{
+    if (delta->from_us >= recent->shown_us)
+        return delta->from_us;
+    return delta->until_us < recent->shown_us ? delta->until_us : recent->shown_us;
+}
+
+static void cover(struct recent *recent, const struct delta *delta)
+{
+    const uint64_t from_us = unshown_from(recent, delta);
+
+    if (from_us == delta->until_us)
+        return;
+    if (covers_nothing(recent) || from_us < recent->from_us)
+        recent->from_us = from_us;
+    if (delta->until_us > recent->until_us)
+        recent->until_us = delta->until_us;
+}
+
+static uint64_t hits_of_now(const struct recent *recent, const struct delta *delta,
+                            uint64_t hits)
+{
+    const uint64_t length_us = delta->until_us - delta->from_us;
+    const uint64_t unshown_us = delta->until_us - unshown_from(recent, delta);
+
+    if (length_us < KEPT_US || unshown_us == length_us)
+        return hits;
+    return (uint64_t)((double)hits * (double)unshown_us / (double)length_us);
+}
+
+static void count(struct recent *recent, const struct delta *delta)
 {
     struct histogram *const latency = xcalloc(1, sizeof(*latency));
     struct stats_totals totals;
 
-    stats_total(stats, &totals);
-    stats_latency(stats, latency);
+    stats_total(&delta->stats, &totals);
+    stats_latency(&delta->stats, latency);
     histogram_merge(&recent->latency, latency);
-    recent->hits += totals.hits;
+    recent->hits += hits_of_now(recent, delta, totals.hits);
     free(latency);
 }
 
@@ -68,11 +102,8 @@ void recent_add(struct recent *recent, const struct delta *delta, uint64_t now_u
         return; /* it holds lines, and measured nothing */
     if (step > recent->step)
         end_step(recent, step);
-    if (covers_nothing(recent) || delta->from_us < recent->from_us)
-        recent->from_us = delta->from_us;
-    if (delta->until_us > recent->until_us)
-        recent->until_us = delta->until_us;
-    count(recent, &delta->stats);
+    cover(recent, delta);
+    count(recent, delta);
     recent->came_us = now_us;
 }
 

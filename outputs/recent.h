@@ -5,6 +5,14 @@
  * in the same way, by the steps of it that are over. As in stats/series.h, a delta is of
  * the second of its middle; but here seconds stay seconds, however long the run is.
  *
+ * An agent may tell late, of time that was shown without it. That counts in the second
+ * that is not over, and each second begins where what was shown ends: so the rate is that
+ * of all, however late one of them steadily is. But what an agent kept while its line was
+ * cut, 3 s and more in one delta, would look like a burst that never was: of its hits only
+ * a part counts, as large as the part of its time that was not shown yet. (The four
+ * REPORTs it may have made before, 2 s, count whole; and those of others that the broker
+ * merged with what was kept are cut with it, for that second.)
+ *
  * No clock: `now_us` is the caller's. */
 #ifndef OUTPUTS_RECENT_H
 #define OUTPUTS_RECENT_H
@@ -22,11 +30,10 @@ struct recent {
     /* What follows is its own. */
     struct histogram latency; /* of the deltas of the second that is not over */
     uint64_t hits;
-    uint64_t from_us,
-        until_us;     /* which span those deltas cover; empty: there is none */
-    uint64_t step;    /* of the last delta */
-    uint64_t came_us; /* when that came */
-    bool is_whole;    /* a second is over */
+    uint64_t from_us, until_us; /* what they cover that was not shown; may be empty */
+    uint64_t shown_us;          /* up to there seconds are over; 0: none is */
+    uint64_t step;              /* of the last delta */
+    uint64_t came_us;           /* when that came */
 };
 
 /* One filled with zeros is empty. */

@@ -4,12 +4,15 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <stdio.h>
+
 #include "base/clock.h"
 #include "outputs/recent.h"
 
 #define MS 1000u /* in us */
 
 enum { LATE_US = 300 }; /* as timers are */
+enum { EACH = 1000 };   /* an agent's rate */
 
 /* A delta of hits at `rate` a second, each of `latency_us`. */
 static void add_span(struct recent *recent, uint64_t from_us, uint64_t until_us,
@@ -56,7 +59,7 @@ static void test_local_run(void **state)
 static void test_agents(void **state)
 {
     static const unsigned ends_ms[] = {200, 600, 1000, 1600, 2000, 2600, 3000, 3600};
-    enum { AGENTS = 5, EACH = 1000 };
+    enum { AGENTS = 5 };
     struct recent recent = {.rate = 0};
     unsigned from_ms = 0;
 
@@ -72,6 +75,102 @@ static void test_agents(void **state)
                 fail_msg("%u ms, agent %u: %.1f/s", ends_ms[i], agent, recent.rate);
         }
         from_ms = ends_ms[i];
+    }
+}
+
+/* --- an agent that tells late ------------------------------------------------------------ */
+
+/* Tick n of an agent: half seconds end with the first word after them. */
+static uint64_t tick_us(unsigned n)
+{
+    return n == 0 ? 0 : (n / 2 * 1000 + n % 2 * 600) * MS + LATE_US;
+}
+
+enum order { LATE_FIRST, LATE_LAST, MERGED };
+
+static void add_tick(struct recent *recent, unsigned n)
+{
+    add_span(recent, tick_us(n), tick_us(n + 1), EACH, 5);
+}
+
+/* Tick `n` of one agent and tick `late_n` of another come at the same time. */
+static void add_ticks(struct recent *recent, unsigned n, unsigned late_n,
+                      enum order order)
+{
+    if (order == MERGED) { /* in the broker: 2 agents, one interval that spans both */
+        const uint64_t from_us = tick_us(late_n), until_us = tick_us(n + 1);
+        const uint64_t sum_us =
+            until_us - tick_us(n) + tick_us(late_n + 1) - tick_us(late_n);
+
+        add_span(recent, from_us, until_us, EACH * sum_us / (until_us - from_us), 5);
+        return;
+    }
+    if (order == LATE_FIRST)
+        add_tick(recent, late_n);
+    add_tick(recent, n);
+    if (order == LATE_LAST)
+        add_tick(recent, late_n);
+}
+
+/* However late an agent steadily is, all its hits are in the rate. */
+static void test_late_agent(void **state)
+{
+    (void)state;
+    for (enum order order = LATE_FIRST; order <= MERGED; order++) {
+        for (unsigned late = 0; late <= 3; late++) { /* in half seconds */
+            struct recent recent = {.rate = 0};
+            char name[64];
+
+            for (unsigned n = 0; n < late; n++)
+                add_tick(&recent, n);
+            for (unsigned n = late; n < 40; n++) {
+                add_ticks(&recent, n, n - late, order);
+                snprintf(name, sizeof(name), "order %u, %u late, tick %u", order, late,
+                         n);
+                if (n > late + 5)
+                    expect_rate(name, &recent, 2 * EACH);
+            }
+        }
+    }
+}
+
+/* What an agent kept while its line was cut is no burst of hits. */
+static void test_cut_agent(void **state)
+{
+    (void)state;
+    for (unsigned back = 10; back < 14; back++) { /* the tick in which it is back */
+        struct recent recent = {.rate = 0};
+
+        for (unsigned n = 0; n < 40; n++) {
+            add_tick(&recent, n);
+            if (n == back)
+                add_span(&recent, tick_us(2), tick_us(n + 1), EACH, 5);
+            else if (n < 2 || n > back)
+                add_tick(&recent, n);
+            if (n > 0 && recent.rate > 2.01 * EACH)
+                fail_msg("back %u, tick %u: %.1f/s", back, n, recent.rate);
+            if (n > back + 3)
+                expect_rate("it is back", &recent, 2 * EACH);
+        }
+    }
+}
+
+/* A long delta has the time of its middle, and covers more: what then comes of that time
+ * alone changes nothing. */
+static void test_all_shown(void **state)
+{
+    struct recent recent = {.rate = 0};
+
+    (void)state;
+    add_span(&recent, 0, 1000 * MS, 100, 5);
+    add_span(&recent, 1000 * MS, 11000 * MS, 100, 5);
+    for (unsigned s = 7; s < 11; s++) {
+        add_span(&recent, s * 1000 * MS, (s + 1) * 1000 * MS, 300, 5);
+        expect_rate("of the long one", &recent, 100);
+    }
+    for (unsigned s = 11; s < 15; s++) {
+        add_span(&recent, s * 1000 * MS, (s + 1) * 1000 * MS, 100, 5);
+        expect_rate("no burst", &recent, 100);
     }
 }
 
@@ -125,8 +224,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_local_run),  cmocka_unit_test(test_agents),
-        cmocka_unit_test(test_attached),   cmocka_unit_test(test_gaps),
-        cmocka_unit_test(test_lines_only),
+        cmocka_unit_test(test_late_agent), cmocka_unit_test(test_cut_agent),
+        cmocka_unit_test(test_all_shown),  cmocka_unit_test(test_attached),
+        cmocka_unit_test(test_gaps),       cmocka_unit_test(test_lines_only),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
