@@ -103,12 +103,13 @@ static bool has_news(const struct outbox *outbox)
     return outbox->urgent || !delta_is_empty(&outbox->waiting.delta);
 }
 
-/* Of the run, by the slave's clock; or by ours, where it measures nothing (a set-up). */
+/* By the times of the slave's deltas; by our clock only where those stand still, or a REPORT
+ * would go in the middle of a half second, and one more at its end. */
 static bool half_second_is_over(const struct outbox *outbox, uint64_t now_us)
 {
     return outbox->until_us / OUTBOX_PAUSE_US >
                outbox->made_until_us / OUTBOX_PAUSE_US ||
-           now_us - outbox->made_us >= OUTBOX_PAUSE_US;
+           now_us - outbox->made_us >= OUTBOX_STALL_US;
 }
 
 static bool may_make(const struct outbox *outbox, uint64_t now_us)

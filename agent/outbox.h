@@ -2,13 +2,15 @@
  *
  * All that is told is merged into one REPORT. When that may go, it gets the next number
  * and is packed: at most PROTO_UNACKED_MAX numbers are made that the broker does not hold,
- * one each OUTBOX_PAUSE_US, unless something happened. Under one number the same bytes go
- * out always, so a broker that takes each number once, in order, has all of it once,
- * whatever is sent twice, lost, or cut.
+ * one for each half second of the run, unless something happened. Under one number the
+ * same bytes go out always, so a broker that takes each number once, in order, has all of
+ * it once, whatever is sent twice, lost, or cut.
  *
  * A REPORT is made as soon as a half second of the run is over. Counted from the one
  * before, a second would have one or two, since the slave tells five times a second: and
  * the rows of the run's series, a second each, would go up and down with a steady load.
+ * What waits while the slave tells nothing more (it stalls), or nothing of the run yet (a
+ * set-up that prints), may go OUTBOX_STALL_US after the REPORT before.
  *
  * No loop, no socket, no clock: `now_us` is the caller's. */
 #ifndef AGENT_OUTBOX_H
@@ -20,7 +22,8 @@
 #include "base/buffer.h"
 #include "proto/cluster.h"
 
-#define OUTBOX_PAUSE_US 500000u   /* a REPORT each, without events */
+#define OUTBOX_PAUSE_US 500000u   /* of the run: a REPORT each, without events */
+#define OUTBOX_STALL_US 1000000u  /* of our clock, where the run's stands still */
 #define OUTBOX_REPEAT_US 1000000u /* between two answers to one and the same ACK */
 #define OUTBOX_RESEND_US 3000000u /* without any ACK, before all is sent again */
 

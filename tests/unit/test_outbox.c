@@ -73,7 +73,8 @@ static uint64_t send_next(struct outbox *outbox, uint64_t now_us, uint64_t *ret_
 
 /* --- one rule each ------------------------------------------------------------------------ */
 
-/* Between two REPORTs lie 0.5 s, but an event waits for nothing; and nothing is no news. */
+/* What was measured waits for the end of its half second, or, where the slave tells nothing
+ * more, for 1 s; an event waits for nothing; and nothing is no news. */
 static void test_pace(void **state)
 {
     const uint64_t start_us = 1000000000;
@@ -89,19 +90,36 @@ static void test_pace(void **state)
     expect_u64("the first", send_next(&outbox, start_us, &hits), 1);
     expect_u64("its hits", hits, 3);
     add_hits(&outbox, 400000, 420000, 4);
-    assert_null(outbox_next(&outbox, start_us + OUTBOX_PAUSE_US - 1));
+    assert_null(outbox_next(&outbox, start_us + OUTBOX_STALL_US - 1));
     add_hits(&outbox, 420000, 440000, 5);
-    expect_u64("the second", send_next(&outbox, start_us + OUTBOX_PAUSE_US, &hits), 2);
+    expect_u64("the second", send_next(&outbox, start_us + OUTBOX_STALL_US, &hits), 2);
     expect_u64("its hits", hits, 9);
+    add_hits(&outbox, 440000, 499999, 6);
+    assert_null(outbox_next(&outbox, start_us + OUTBOX_STALL_US));
+    add_hits(&outbox, 499999, 500000, 7);
+    expect_u64("the third", send_next(&outbox, start_us + OUTBOX_STALL_US, &hits), 3);
+    expect_u64("its hits", hits, 13);
+    outbox_take_ack(&outbox, 3, start_us + OUTBOX_STALL_US);
     outbox_add_stopping(&outbox, "--exception", false);
-    expect_u64("an event", send_next(&outbox, start_us + OUTBOX_PAUSE_US, &hits), 3);
+    expect_u64("an event", send_next(&outbox, start_us + OUTBOX_STALL_US, &hits), 4);
     expect_u64("its hits", hits, 0);
-    assert_null(outbox_next(&outbox, start_us + 100 * OUTBOX_PAUSE_US));
+    assert_null(outbox_next(&outbox, start_us + 100 * OUTBOX_STALL_US));
     outbox_clear(&outbox);
 }
 
-/* A slave tells five times a second, a little late. However late its first word is, each
- * second of the run has two REPORTs, and they have what was measured in it. */
+/* Sends what may go now, which is held at once. Whether there was something. */
+static bool send_and_hold(struct outbox *outbox, uint64_t now_us, uint64_t *ret_hits)
+{
+    if (outbox_next(outbox, now_us) == NULL)
+        return false;
+    send_next(outbox, now_us, ret_hits);
+    outbox_take_ack(outbox, outbox->made, now_us);
+    return true;
+}
+
+/* A slave tells five times a second, a little late. However late its first word is, and
+ * whenever the agent asks in between (it ticks, an ACK comes), each second of the run has
+ * two REPORTs, made with a word, and they have what was measured in it. */
 static void test_half_seconds(void **state)
 {
     (void)state;
@@ -113,11 +131,12 @@ static void test_half_seconds(void **state)
         for (unsigned word = 1; word <= 50; word++) {
             const uint64_t until_us = word * 200000 + late_us;
 
+            for (uint64_t now_us = from_us; now_us < until_us; now_us += 50000)
+                if (send_and_hold(&outbox, now_us, &hits))
+                    fail_msg("%u: a REPORT between two words", word);
             add_hits(&outbox, from_us, until_us, 1);
             from_us = until_us;
-            if (outbox_next(&outbox, until_us) != NULL) {
-                send_next(&outbox, until_us, &hits);
-                outbox_take_ack(&outbox, outbox.made, until_us);
+            if (send_and_hold(&outbox, until_us, &hits)) {
                 in_second += hits;
                 reports++;
             }
@@ -143,7 +162,7 @@ static void test_window(void **state)
     outbox_init(&outbox, RUN);
     for (unsigned i = 0; i < 100; i++) {
         now_us += OUTBOX_PAUSE_US;
-        add_hits(&outbox, i * 1000, i * 1000 + 1000, 1);
+        add_hits(&outbox, now_us - OUTBOX_PAUSE_US, now_us, 1);
         if (i < PROTO_UNACKED_MAX)
             expect_u64("number", send_next(&outbox, now_us, &hits), i + 1);
         else
@@ -171,7 +190,7 @@ static void test_resending(void **state)
     outbox_init(&outbox, RUN);
     for (unsigned i = 1; i <= 3; i++) {
         now_us += OUTBOX_PAUSE_US;
-        add_hits(&outbox, i * 1000, i * 1000 + 1000, i);
+        add_hits(&outbox, now_us - OUTBOX_PAUSE_US, now_us, i);
         expect_u64("number", send_next(&outbox, now_us, NULL), i);
     }
     outbox_take_ack(&outbox, 1, now_us);
@@ -291,7 +310,7 @@ static void test_broker_lost_some(void **state)
     outbox_init(&outbox, RUN);
     for (unsigned i = 1; i <= 8; i++) {
         now_us += OUTBOX_PAUSE_US;
-        add_hits(&outbox, i * 1000, i * 1000 + 1000, i);
+        add_hits(&outbox, now_us - OUTBOX_PAUSE_US, now_us, i);
         send_next(&outbox, now_us, NULL);
         outbox_take_ack(&outbox, i, now_us);
     }
