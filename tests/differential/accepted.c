@@ -140,6 +140,13 @@ static bool only_1xx_says_close(const struct pair *pair)
            !connection_says(&pair->left->exchange, "close", has_part);
 }
 
+static bool has_1xx_of_http_1_0(const struct pair *pair)
+{
+    const struct buffer *const bytes = &pair->script->bytes;
+
+    return has_part(bytes->data, bytes->size, "HTTP/1.0 1");
+}
+
 static bool lasts_until_close(const struct pair *pair)
 {
     const struct exchange *const exchange = &pair->left->exchange;
@@ -205,6 +212,11 @@ const struct accepted accepted_rows[] = {
      "Connection: close in a 1xx", "libcurl heeds it; the answer itself says nothing"},
     {CURL_DIRECT, ASPECT_NEXT_REPLACED, FLAW_NONE, only_1xx_says_close,
      "Connection: close in a 1xx", "libcurl has closed what direct finds closed"},
+    {CURL_DIRECT, ASPECT_NEXT_CONNECTION, FLAW_NONE, has_1xx_of_http_1_0,
+     "a 1xx in HTTP/1.0",
+     "libcurl closes the connection for it; what follows is in HTTP/1.1, and keeps it"},
+    {CURL_DIRECT, ASPECT_NEXT_REPLACED, FLAW_NONE, has_1xx_of_http_1_0,
+     "a 1xx in HTTP/1.0", "libcurl has closed what direct finds closed"},
     {CURL_DIRECT, ASPECT_NEXT_REPLACED, FLAW_NONE, lasts_until_close,
      "keep-alive, but the answer lasts until the connection ends",
      "libcurl keeps the connection, and then finds it closed"},

@@ -77,6 +77,8 @@ static const struct base written[] = {
     GET("no reason", "HTTP/1.1 200\r\n" LENGTH("2") "\r\nok")
     GET("empty reason", "HTTP/1.1 200 \r\n" LENGTH("2") "\r\nok")
     GET("reason beyond ASCII", "HTTP/1.1 200 \xc3\xa4h \xff\r\n" LENGTH("2") "\r\nok")
+    GET("100 of HTTP/1.0 first",
+        "HTTP/1.0 100 Continue\r\n\r\n" OK LENGTH("2") "\r\nok")
     GET("100 first", "HTTP/1.1 100 Continue\r\n\r\n" OK LENGTH("2") "\r\nok")
     GET("103 first", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" OK LENGTH("2") "\r\nok")
     GET("two 1xx first", "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 199 X\r\nA: b\r\n\r\n" OK
