@@ -1199,6 +1199,7 @@ static void test_destroy_cancels(void **state)
     user_open(&user, &SESSION_OPTIONS_INIT);
     user_send(&user, &get);
     session_destroy(user.session);
+    session_context_clear(&user.context);
     assert_int_equal(user.responses, 1);
     assert_true(user.response.cancelled);
     assert_null(user.transport.pending);
