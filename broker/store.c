@@ -377,14 +377,19 @@ static void copy_bytes(sqlite3_stmt *statement, int column, struct buffer *ret_c
         buffer_add(ret_copy, bytes.data, bytes.size);
 }
 
+/* 1, and the caller resets the statement; 0: there is no such run; -1. */
+static int find_run(struct store *store, const char *id, struct error *err)
+{
+    sql_bind_text(store->statements[DO_FIND_RUN], 1, id);
+    return sql_next(&store->sql, store->statements[DO_FIND_RUN], err);
+}
+
 int store_find_run(struct store *store, const char *id, struct buffer *ret_final,
                    struct error *err)
 {
     sqlite3_stmt *const statement = store->statements[DO_FIND_RUN];
-    int rc;
+    const int rc = find_run(store, id, err);
 
-    sql_bind_text(statement, 1, id);
-    rc = sql_next(&store->sql, statement, err);
     if (rc != 1)
         return rc;
     if (ret_final != NULL)
@@ -405,10 +410,8 @@ int store_find_state(struct store *store, const char *id, enum run_state *ret_st
                      struct error *err)
 {
     sqlite3_stmt *const statement = store->statements[DO_FIND_RUN];
-    int rc;
+    const int rc = find_run(store, id, err);
 
-    sql_bind_text(statement, 1, id);
-    rc = sql_next(&store->sql, statement, err);
     if (rc != 1)
         return rc;
     *ret_state = state_of_word(sql_text(statement, 1));
