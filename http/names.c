@@ -122,14 +122,15 @@ static struct addresses *collect_addresses(const struct addrinfo *info)
     return NULL;
 }
 
-/* Called from threads, too. NULL: `ret_why` says why there are none. */
+/* Called from threads, too. No host: the loopback. NULL: `ret_why` says why there are
+ * none. */
 static struct addresses *resolve(const char *host, int flags, const char **ret_why)
 {
     const struct addrinfo hints = {
         .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = flags};
     struct addrinfo *info = NULL;
-    int rc = strlen(host) < NI_MAXHOST
-                 ? getaddrinfo(host, NULL, &hints, &info)
+    int rc = host == NULL || strlen(host) < NI_MAXHOST
+                 ? getaddrinfo(host, "0", &hints, &info)
                  : EAI_NONAME; /* what its modules do is unknown */
     const int error_number = errno;
     struct addresses *addresses = NULL;
@@ -144,13 +145,21 @@ static struct addresses *resolve(const char *host, int flags, const char **ret_w
     return addresses;
 }
 
-/* An address of this host counts as none to AI_ADDRCONFIG where it is that of the loopback:
- * "localhost" would lose its "::1" wherever there is no other IPv6 address. */
-static int flags_of_lookup(const char *host)
+static bool is_of_this_host(const char *host)
 {
-    return strcmp(host, "localhost") == 0 || text_ends_with(host, ".localhost")
-               ? 0
-               : AI_ADDRCONFIG;
+    return strcmp(host, "localhost") == 0 || text_ends_with(host, ".localhost");
+}
+
+/* An address of this host counts as none to AI_ADDRCONFIG where it is that of the loopback:
+ * "localhost" would lose its "::1" wherever there is no other IPv6 address. And it is the
+ * loopback even if nothing in the system says so (RFC 6761, 6.3). */
+static struct addresses *look_up(const char *host, const char **ret_why)
+{
+    const bool local = is_of_this_host(host);
+    struct addresses *const addresses =
+        resolve(host, local ? 0 : AI_ADDRCONFIG, ret_why);
+
+    return addresses == NULL && local ? resolve(NULL, 0, ret_why) : addresses;
 }
 
 bool names_is_address(const char *host)
@@ -272,8 +281,7 @@ static void *look_up_names(void *data)
     struct lookup *lookup;
 
     while ((lookup = desk_take_asked(desk)) != NULL) {
-        lookup->addresses =
-            resolve(lookup->host, flags_of_lookup(lookup->host), &lookup->why);
+        lookup->addresses = look_up(lookup->host, &lookup->why);
         pthread_mutex_lock(&desk->lock);
         bring_answer(desk, lookup);
         pthread_mutex_unlock(&desk->lock);

@@ -1,9 +1,6 @@
 #include "outputs/recent.h"
 
-#include <stdlib.h>
-
 #include "base/clock.h"
-#include "base/memory.h"
 
 #define STEPS_OF_SECOND 4u
 #define STEP_US (US_PER_S / STEPS_OF_SECOND)
@@ -84,14 +81,11 @@ static uint64_t hits_of_now(const struct recent *recent, const struct delta *del
 
 static void count(struct recent *recent, const struct delta *delta)
 {
-    struct histogram *const latency = xcalloc(1, sizeof(*latency));
     struct stats_totals totals;
 
     stats_total(&delta->stats, &totals);
-    stats_latency(&delta->stats, latency);
-    histogram_merge(&recent->latency, latency);
+    stats_add_latency(&delta->stats, &recent->latency);
     recent->hits += hits_of_now(recent, delta, totals.hits);
-    free(latency);
 }
 
 void recent_add(struct recent *recent, const struct delta *delta, uint64_t now_us)

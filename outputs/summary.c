@@ -468,7 +468,8 @@ static void write_phases(const struct summary *summary)
         }
         add_phase(&grid, stats_phase_names[phase], sum);
     }
-    stats_latency(stats, sum);
+    histogram_reset(sum);
+    stats_add_latency(stats, sum);
     add_phase(&grid, "total", sum);
     free(sum);
     finish_grid(summary, &grid);

@@ -469,14 +469,13 @@ void stats_totals_add(struct stats_totals *into, const struct stats_totals *from
 #undef ADD_TOTAL
 }
 
-void stats_latency(const struct stats *stats, struct histogram *ret_latency)
+void stats_add_latency(const struct stats *stats, struct histogram *latency)
 {
-    histogram_reset(ret_latency);
     for (size_t i = 0; i < stats->requests.count; i++) {
         const struct request_stats *const request =
             (const struct request_stats *)stats->requests.rows[i];
 
-        histogram_merge(ret_latency, &request->latency);
+        histogram_merge(latency, &request->latency);
     }
 }
 

@@ -149,8 +149,8 @@ struct stats_totals {
 void stats_total(const struct stats *stats, struct stats_totals *ret_totals);
 void stats_totals_add(struct stats_totals *into, const struct stats_totals *from);
 
-/* The latency of all requests, merged into `ret_latency` (reset first). */
-void stats_latency(const struct stats *stats, struct histogram *ret_latency);
+/* Merges the latency of all requests into `latency`. */
+void stats_add_latency(const struct stats *stats, struct histogram *latency);
 
 /* Rows in the order of their names, "(other)" last: an array of table.count pointers
  * that the caller frees (NULL when there is none). After a stats_reset() rows may have

@@ -28,6 +28,9 @@
 
 enum { ROWS = 8 };
 
+/* Where no host is asked for. */
+#define LOOPBACK "(loopback)"
+
 /* What a name's look-ups end with; other names have the address 10.0.0.1. */
 struct row {
     const char *host;
@@ -106,6 +109,8 @@ static struct addrinfo *make_list(const char *addresses)
 
 static struct row find_row(const char *host)
 {
+    if (host == NULL)
+        host = LOOPBACK;
     for (size_t i = 0; i < service.row_count; i++) {
         if (strcmp(service.rows[i].host, host) == 0)
             return service.rows[i];
@@ -578,6 +583,26 @@ static void test_flags(void **state)
     }
 }
 
+/* What the system does not know, and that it is believed where it does. */
+static void test_localhost(void **state)
+{
+    static const char *const hosts[] = {"localhost", "app.localhost"};
+
+    (void)state;
+    set_row(LOOPBACK, "::1,127.0.0.1", 0);
+    set_row("localhost", NULL, EAI_NONAME);
+    set_row("app.localhost", NULL, EAI_AGAIN);
+    set_row("localhosts", NULL, EAI_NONAME);
+    set_row("a.localhost", "10.0.0.7", 0);
+    for (size_t i = 0; i < ARRAY_SIZE(hosts); i++)
+        expect_answer(hosts[i], "::1,127.0.0.1");
+    expect_failure("localhosts", gai_strerror(EAI_NONAME));
+    expect_answer("a.localhost", "10.0.0.7");
+    set_row(LOOPBACK, NULL, EAI_FAIL);
+    set_row("b.localhost", NULL, EAI_NONAME);
+    expect_failure("b.localhost", gai_strerror(EAI_FAIL));
+}
+
 static void test_long_names(void **state)
 {
     char *const host = xcalloc(1, 100001);
@@ -1002,6 +1027,7 @@ int main(void)
         in_world(test_failure_is_not_kept),
         in_world(test_words_of_the_system),
         in_world(test_flags),
+        in_world(test_localhost),
         in_world(test_long_names),
         in_world(test_forget_one),
         in_world(test_forget_all),

@@ -404,7 +404,7 @@ static struct sums *sum_up(const struct stats *stats)
     STATS_SCALARS(SCALAR_SUM)
 #undef SCALAR_SUM
     stats_total(stats, &sums->totals);
-    stats_latency(stats, &sums->latency);
+    stats_add_latency(stats, &sums->latency);
     for (size_t i = 0; i < stats->requests.count; i++)
         add_request_sums(sums, (const struct request_stats *)stats->requests.rows[i]);
     for (size_t i = 0; i < stats->scenarios.count; i++)
