@@ -7,7 +7,8 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 SOAK_SECONDS ?= 600
 FUZZ_SECONDS ?= $(if $(CI),60,10)
-JOBS := $(shell nproc)
+# Half of the time of a test is waiting for processes to be seen: more of them than cores.
+TEST_JOBS := $(shell expr $$(nproc) '*' 3 / 2)
 
 .PHONY: help build demo test soak bench install format clean
 
@@ -33,7 +34,7 @@ test: ## build with and without sanitizers, and run all tests
 	cmake --build build/tsan --target thread_tests
 	printf 'subdirs(ci sanitize tsan)\n' > build/CTestTestfile.cmake
 	FUZZ_SECONDS=$(FUZZ_SECONDS) \
-	    ctest --test-dir build -j $(JOBS) --output-on-failure --no-tests=error
+	    ctest --test-dir build -j $(TEST_JOBS) --output-on-failure --no-tests=error
 
 soak: ## the tests that take long: exactness ten times, faults, and SOAK_SECONDS without growth
 	conf/install-dependencies build test
