@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -717,6 +718,17 @@ static void test_socket_file(void **state)
     free(endpoint);
 }
 
+/* Else ZeroMQ cannot connect to it by that name. */
+static bool system_knows_localhost(void)
+{
+    struct addrinfo *info;
+
+    if (getaddrinfo("localhost", NULL, NULL, &info) != 0)
+        return false;
+    freeaddrinfo(info);
+    return true;
+}
+
 static void test_tcp_places(void **state)
 {
     static const struct {
@@ -740,6 +752,12 @@ static void test_tcp_places(void **state)
 
         if (ipv6 == -1 && strchr(cases[i].want, '[') != NULL)
             continue;
+        if (strstr(cases[i].connect, "localhost") != NULL &&
+            !system_knows_localhost()) {
+            print_message("%s: skipped, the system does not know it\n",
+                          cases[i].connect);
+            continue;
+        }
         party_open(&server, ZSOCKET_ROUTER);
         party_open(&client, ZSOCKET_DEALER);
         bound = party_bind(&server, cases[i].bind);
