@@ -6,6 +6,7 @@ from clients import BARE, choose_tools, make_tools
 from figures import Verdict, cell, median_cell, print_table, ratios, spread
 from processes import Failure, say
 from service import Nginx
+from turns import TURN_S, measure_turns
 
 REFERENCE = "wrk"
 MANY = 5000  # connections, from which on the limits are those of many
@@ -28,6 +29,9 @@ def add_options(commands, common):
     table.set_defaults(run=command_table)
     table.add_argument("--rounds", type=int, default=9)
     table.add_argument("--seconds", type=int, default=3, help="of each run")
+    table.add_argument("--turns", type=int, metavar="N", help="instead of rounds, N turns of a "
+                       "quarter of a second of clients that live at the same time: the most "
+                       "exact ratios, without what starting and ending costs")
     table.add_argument("--connections", type=int, default=50)
     table.add_argument("--only", metavar="NAMES", help="as in 'molotov url,wrk'; without "
                        "it all but the interpreters")
@@ -180,10 +184,12 @@ def command_table(options, place):
              [tool.name for tool in tools if tool.stretch == 1])
     tools, skipped = choose_tools(tools, names, mode)
     with Nginx(place.directory, place.server_cpu) as nginx:
-        runs = measure_rounds(tools, nginx, nginx.target(mode), options, place)
+        how = measure_turns if options.turns else measure_rounds
+        runs = how(tools, nginx, nginx.target(mode), options, place)
     summary = summarise(runs)
-    print(f"\n{mode}, {options.connections} connections, {options.rounds} rounds of "
-          f"{options.seconds} s; median (min..max)\n")
+    amount = (f"{options.turns} turns of {TURN_S} s" if options.turns else
+              f"{options.rounds} rounds of {options.seconds} s")
+    print(f"\n{mode}, {options.connections} connections, {amount}; median (min..max)\n")
     print_summary(summary)
     for name, why in skipped.items():
         print(f"{name}: skipped, {why}")

@@ -11,7 +11,7 @@ import subprocess
 import time
 import typing
 
-from processes import Failure, descendants, start, stat_of
+from processes import Failure, descendants, run_time_s, start
 
 ANSWER = b'{"result":"OK"}'
 LARGE = 10_000_000  # bytes of /large.bin
@@ -181,7 +181,7 @@ class Nginx:
                 "active": active - 1, "waiting": waiting}
 
     def cpu_s(self):
-        return stat_of(self.worker)[1]
+        return run_time_s(self.worker)
 
     def settle(self, timeout_s=30):
         """Wait until it has seen the end of the connections of the run before."""
