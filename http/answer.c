@@ -203,11 +203,18 @@ static void begin_head(struct answer *answer, const struct line *line)
                         text + reason, length - reason);
 }
 
+static size_t take_seen_head(struct answer *answer);
+
 static size_t take_status_line(struct answer *answer, const char *data, size_t size)
 {
     struct line line;
     size_t taken;
 
+    if (answer->line_size == 0) {
+        if (answer->seen != NULL && seen_head_is_at(answer->seen, data, size))
+            return take_seen_head(answer);
+        answer->head_data = data;
+    }
     if (!goes_on_as(http_1, sizeof(http_1) - 1, answer->line_size, data, size)) {
         refuse_line(answer, "it does not begin with HTTP/1.");
         return size;
@@ -272,20 +279,47 @@ static void begin_body(struct answer *answer)
     const struct exchange *const exchange = answer->exchange;
 
     if (answer->to_head || exchange->status == 204 || exchange->status == 304 ||
-        (exchange->has_length && exchange->length == 0)) {
+        (exchange->facts.has_length && exchange->facts.length == 0)) {
         complete(answer);
     } else if (answer->is_chunked) {
         answer->state = ANSWER_CHUNK_SIZE;
-    } else if (exchange->has_length) {
+    } else if (exchange->facts.has_length) {
         answer->state = ANSWER_BODY_OF_LENGTH;
-        answer->left = exchange->length;
+        answer->left = exchange->facts.length;
     } else {
         answer->state = ANSWER_BODY_UNTIL_CLOSE;
         answer->keep_alive = false;
     }
 }
 
-static void end_head(struct answer *answer)
+/* It has come up to `end`. */
+static void keep_as_seen(const struct answer *answer, const char *end)
+{
+    struct seen_head *const seen = answer->seen;
+    const char *const start = answer->head_data;
+
+    if (seen == NULL || start == NULL || end - start > SEEN_HEAD_MAX)
+        return;
+    seen->is_chunked = answer->is_chunked;
+    seen->keep_alive = answer->keep_alive;
+    seen_head_take(seen, start, (size_t)(end - start), answer->exchange);
+}
+
+/* That of a final status: others are not kept. */
+static size_t take_seen_head(struct answer *answer)
+{
+    const struct seen_head *const seen = answer->seen;
+
+    seen_head_give(seen, answer->exchange);
+    answer->is_chunked = seen->is_chunked;
+    answer->keep_alive = seen->keep_alive;
+    exchange_end_head(answer->exchange);
+    begin_body(answer);
+    return seen->size;
+}
+
+/* `end` is behind its empty line. */
+static void end_head(struct answer *answer, const char *end)
 {
     const struct exchange *const exchange = answer->exchange;
 
@@ -297,14 +331,16 @@ static void end_head(struct answer *answer)
         refuse(answer);
     else if (answer->is_chunked && answer->is_http_1_0)
         refuse_because(answer, old_coding, NULL);
-    else if (answer->is_chunked && exchange->has_length)
+    else if (answer->is_chunked && exchange->facts.has_length)
         refuse_because(answer, two_lengths, NULL);
     else if (exchange->status == 101)
         refuse_because(answer, switched, NULL);
     else if (exchange->status < 200)
         answer->state = ANSWER_STATUS_LINE;
-    else
+    else {
+        keep_as_seen(answer, end);
         begin_body(answer);
+    }
 }
 
 static size_t take_header_line(struct answer *answer, const char *data, size_t size)
@@ -315,7 +351,7 @@ static size_t take_header_line(struct answer *answer, const char *data, size_t s
     if (line.text == NULL)
         return taken;
     if (line.length == 0)
-        end_head(answer);
+        end_head(answer, data + taken);
     else
         add_line(answer, &line);
     return taken;
@@ -445,10 +481,12 @@ static size_t take_trailer_line(struct answer *answer, const char *data, size_t 
 
 /* --- all of it -------------------------------------------------------------------- */
 
-void answer_begin(struct answer *answer, struct exchange *exchange)
+void answer_begin(struct answer *answer, struct exchange *exchange,
+                  struct seen_head *seen)
 {
     *answer = (struct answer){
         .exchange = exchange,
+        .seen = seen,
         .state = ANSWER_STATUS_LINE,
         .to_head = strcmp(exchange->method, "HEAD") == 0,
     };
@@ -469,6 +507,7 @@ size_t answer_feed(struct answer *answer, const char *data, size_t size)
     };
     size_t taken = 0;
 
+    answer->head_data = NULL;
     while (taken < size && !answer_is_over(answer))
         taken += take[answer->state](answer, data + taken, size - taken);
     return answer->state == ANSWER_REFUSED ? size : taken;

@@ -13,7 +13,10 @@
  * must say so. Other control codes in a value are kept as they are (RFC 9110, 5.5). A CR or
  * NUL in a header line is found when its head is whole, in one look over all of it: those
  * of a head that is cut, or refused, may have one. The trailer of a chunked body is read as
- * strictly, and dropped. */
+ * strictly, and dropped.
+ *
+ * A head that comes in one piece, and in the very bytes of the last one that was accepted,
+ * is not read again: see seen_head.h. */
 #ifndef HTTP_ANSWER_H
 #define HTTP_ANSWER_H
 
@@ -22,6 +25,7 @@
 #include <stdint.h>
 
 #include "http/exchange.h"
+#include "http/seen_head.h"
 
 enum answer_state { /* what is expected next */
                     ANSWER_STATUS_LINE,
@@ -38,19 +42,23 @@ enum answer_state { /* what is expected next */
 
 struct answer {
     struct exchange *exchange; /* where it goes */
+    struct seen_head *seen;    /* looked up, and renewed; NULL: each head is read */
     enum answer_state state;
     bool to_head;    /* of a HEAD: no body, whatever its head says */
     bool keep_alive; /* once complete: another request may follow */
 
     /* What follows is answer.c's. */
     bool is_http_1_0, is_chunked, says_close;
+    const char
+        *head_data; /* where the head began in the bytes that are fed; NULL: before */
     uint64_t left;
     char *line; /* what has come of a line that is cut, in the arena */
     size_t line_size, line_capacity;
 };
 
-/* Before the first byte of the answer to `exchange`. */
-void answer_begin(struct answer *answer, struct exchange *exchange);
+/* Before the first byte of the answer to `exchange`. `seen` is borrowed, or NULL. */
+void answer_begin(struct answer *answer, struct exchange *exchange,
+                  struct seen_head *seen);
 
 /* Takes bytes, at least one; returns how many of them belong to this answer: less than
  * `size` only when the state is then ANSWER_COMPLETE. Ends the exchange's body when the

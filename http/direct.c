@@ -41,7 +41,7 @@ struct transport_user {
     struct transport *transport;
     struct link *links;
     size_t link_count;
-    const struct head *head; /* of the last exchange; NULL: there was none */
+    struct head *head; /* of the last exchange; NULL: there was none */
 };
 
 /* What the kernel has not taken yet of a request. */
@@ -210,11 +210,10 @@ static void fail_soon(struct link *link, const char *failure)
 /* --- the request ---------------------------------------------------------------------- */
 
 /* Most often it is that of the user's last request. */
-static const struct head *find_head(struct transport_user *user,
-                                    const struct exchange *exchange,
-                                    const char **ret_failure)
+static struct head *find_head(struct transport_user *user,
+                              const struct exchange *exchange, const char **ret_failure)
 {
-    const struct head *const head =
+    struct head *const head =
         heads_find(&user->transport->heads, exchange, user->head, ret_failure);
 
     if (head != NULL)
@@ -294,7 +293,7 @@ static void keep_unsent(struct link *link, const struct iovec *pieces, size_t co
     connection_await_writable(&link->connection, true);
 }
 
-static void write_request(struct link *link, const struct head *head)
+static void write_request(struct link *link, struct head *head)
 {
     struct exchange *const exchange = link->exchange;
     struct iovec pieces[2];
@@ -307,7 +306,7 @@ static void write_request(struct link *link, const struct head *head)
     link->write_broke = false;
     link->closes = head->closes;
     link->written_us = link->kept ? exchange->started_us : clock_us();
-    answer_begin(&link->answer, exchange);
+    answer_begin(&link->answer, exchange, &head->answered);
     sent = connection_send(&link->connection, pieces, count);
     if (sent == -1) {
         on_write_broken(link);
@@ -458,7 +457,7 @@ static void on_open(struct connection *connection, const struct connection_times
     struct link *const link = (struct link *)connection;
     struct exchange *const exchange = link->exchange;
     const char *failure = NULL;
-    const struct head *head;
+    struct head *head;
 
     if (connection_chose_http2(connection)) {
         exchange->chose_http2 = true;
@@ -576,7 +575,7 @@ static bool is_closed_unheard(const struct link *link)
            !connection_is_quiet(&link->connection);
 }
 
-static void begin(struct link *link, const struct head *head)
+static void begin(struct link *link, struct head *head)
 {
     struct exchange *const exchange = link->exchange;
     const bool fits = leads_to(link, head->origin, exchange->verify);
@@ -597,7 +596,7 @@ static void begin(struct link *link, const struct head *head)
 static void direct_start(struct transport_user *user, struct exchange *exchange)
 {
     const char *failure = NULL;
-    const struct head *const head = find_head(user, exchange, &failure);
+    struct head *const head = find_head(user, exchange, &failure);
     struct link *const link =
         choose_link(user, head != NULL ? head->origin : NULL, exchange->verify);
 

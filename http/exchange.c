@@ -95,11 +95,7 @@ void exchange_begin_head(struct exchange *exchange, int status, const char *reas
     exchange->reason = arena_strndup(exchange->arena, reason, reason_length);
     exchange->head_size = 0;
     exchange->head_ended = false;
-    exchange->has_length = false;
-    exchange->lines = 0;
-    exchange->lines_size = 0;
-    exchange->codings = 0;
-    exchange->cookies_set = 0;
+    exchange->facts = (struct head_facts){.lines = 0};
 }
 
 static bool read_number(const char *digits, size_t count, uint64_t *ret_number)
@@ -123,10 +119,10 @@ static int take_length(struct exchange *exchange, const char *value, size_t size
     uint64_t length;
 
     if (!read_number(value, size, &length) ||
-        (exchange->has_length && exchange->length != length))
+        (exchange->facts.has_length && exchange->facts.length != length))
         return fail(exchange, failure_length, NULL);
-    exchange->has_length = true;
-    exchange->length = length;
+    exchange->facts.has_length = true;
+    exchange->facts.length = length;
     return 0;
 }
 
@@ -144,9 +140,9 @@ static int note_line(struct exchange *exchange, const char *line, size_t length)
         return take_length(exchange, value, size);
     }
     if (header_is(line, length, of_coding, sizeof(of_coding) - 1))
-        exchange->codings++;
+        exchange->facts.codings++;
     if (header_is(line, length, of_cookie, sizeof(of_cookie) - 1))
-        exchange->cookies_set++;
+        exchange->facts.cookies_set++;
     return 0;
 }
 
@@ -156,10 +152,10 @@ int exchange_add_line(struct exchange *exchange, const char *line, size_t length
 
     if (length >= exchange_head_room(exchange))
         return fail(exchange, failure_large_head, NULL);
-    if (exchange->lines == ANSWER_LINES_MAX)
+    if (exchange->facts.lines == ANSWER_LINES_MAX)
         return fail(exchange, many_lines, NULL);
-    exchange->lines++;
-    exchange->lines_size += length + 1;
+    exchange->facts.lines++;
+    exchange->facts.lines_size += length + 1;
     if (exchange->head_ended)
         return 0;
     end = make_room(exchange->arena, &exchange->head, exchange->head_size,
@@ -168,6 +164,18 @@ int exchange_add_line(struct exchange *exchange, const char *line, size_t length
     end[length] = '\n';
     exchange->head_size += length + 1;
     return note_line(exchange, line, length);
+}
+
+void exchange_add_lines(struct exchange *exchange, const char *lines, size_t size,
+                        const struct head_facts *facts)
+{
+    exchange->facts = *facts;
+    if (size == 0)
+        return;
+    memcpy(make_room(exchange->arena, &exchange->head, exchange->head_size,
+                     &exchange->head_capacity, size, HEAD_FIRST),
+           lines, size);
+    exchange->head_size += size;
 }
 
 int exchange_end_head(struct exchange *exchange)
@@ -209,10 +217,11 @@ const char *exchange_header(const struct exchange *exchange, const char *name,
 
 static size_t body_first(const struct exchange *exchange)
 {
-    if (!exchange->has_length || exchange->decoder != NULL)
+    if (!exchange->facts.has_length || exchange->decoder != NULL)
         return BODY_FIRST;
-    return 1 + (exchange->length < BODY_RESERVED_MAX ? (size_t)exchange->length
-                                                     : BODY_RESERVED_MAX);
+    return 1 + (exchange->facts.length < BODY_RESERVED_MAX
+                    ? (size_t)exchange->facts.length
+                    : BODY_RESERVED_MAX);
 }
 
 static int keep(struct exchange *exchange, const char *data, size_t size)
@@ -272,7 +281,7 @@ static int open_decoder(struct exchange *exchange)
 
     switch (decoder_new(coding, length, &exchange->decoder)) {
     case DECODER_NONE:
-        exchange->codings = 0;
+        exchange->facts.codings = 0;
         return 0;
     case DECODER_MADE:
         return 0;
@@ -298,7 +307,7 @@ int exchange_add_body(struct exchange *exchange, const char *data, size_t size)
 {
     if (!exchange->keep_body || size == 0)
         return 0;
-    if (exchange->codings > 0 && exchange->decoder == NULL &&
+    if (exchange->facts.codings > 0 && exchange->decoder == NULL &&
         open_decoder(exchange) == -1)
         return -1;
     return exchange->decoder != NULL ? decode(exchange, data, size)

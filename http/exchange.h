@@ -31,6 +31,16 @@
 
 struct decoder;
 
+/* What the lines of a head say that matters to the exchange itself. */
+struct head_facts {
+    unsigned lines;       /* of the head and the trailer ... */
+    size_t lines_size;    /* ... and their bytes, one for each line's end */
+    unsigned codings;     /* lines Content-Encoding; 0, too, if they ask for nothing */
+    unsigned cookies_set; /* lines Set-Cookie */
+    bool has_length;      /* it has a Content-Length ... */
+    uint64_t length;      /* ... which is this */
+};
+
 /* Which transport had it: each is also a counter of the stats. */
 enum carrier_kind { CARRIED_BY_CURL, CARRIED_BY_DIRECT };
 
@@ -85,16 +95,11 @@ struct exchange {
     void *carrier; /* the transport's own */
 
     /* Of the head, as its lines come. */
-    bool head_ended;      /* well; a line that comes now is one of the trailer */
-    bool has_length;      /* it has a Content-Length ... */
-    uint64_t length;      /* ... which is this */
-    unsigned cookies_set; /* lines Set-Cookie */
+    bool head_ended; /* well; a line that comes now is one of the trailer */
+    struct head_facts facts;
 
     /* What follows is exchange.c's. */
-    unsigned lines;    /* of the head and the trailer ... */
-    size_t lines_size; /* ... and their bytes */
-    unsigned interim;  /* heads of a 1xx */
-    unsigned codings;  /* lines Content-Encoding; 0, too, if they ask for nothing */
+    unsigned interim;        /* heads of a 1xx */
     struct decoder *decoder; /* from the body's first byte on; NULL: none is needed */
     size_t head_capacity, body_capacity;
 };
@@ -117,10 +122,15 @@ void exchange_begin_head(struct exchange *exchange, int status, const char *reas
  * head has grown too large, or its Content-Length is not one number. */
 int exchange_add_line(struct exchange *exchange, const char *line, size_t length);
 
+/* All lines of a head at once, each ended by '\n', and what they say: as another exchange
+ * has accepted them before. They are copied. */
+void exchange_add_lines(struct exchange *exchange, const char *lines, size_t size,
+                        const struct head_facts *facts);
+
 /* Bytes of a line, and one for its end, that exchange_add_line() still takes. */
 static inline size_t exchange_head_room(const struct exchange *exchange)
 {
-    return ANSWER_HEAD_MAX - exchange->lines_size;
+    return ANSWER_HEAD_MAX - exchange->facts.lines_size;
 }
 
 /* The empty line came. -1: `failure` is set: it was one head of a 1xx too many. */

@@ -222,6 +222,7 @@ static void clear_head(struct head *head)
     forget_head(head);
     buffer_clear(&head->key);
     buffer_clear(&head->bytes);
+    seen_head_clear(&head->answered);
 }
 
 static int make_head(struct heads *heads, struct head *head,
@@ -261,8 +262,8 @@ static struct head *set_apart(struct heads *heads, struct head *head)
     return &heads->large;
 }
 
-const struct head *heads_find(struct heads *heads, const struct exchange *exchange,
-                              const struct head *guess, const char **ret_failure)
+struct head *heads_find(struct heads *heads, const struct exchange *exchange,
+                        struct head *guess, const char **ret_failure)
 {
     struct head *head;
 

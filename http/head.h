@@ -14,6 +14,7 @@
 #include "base/buffer.h"
 #include "http/exchange.h"
 #include "http/origin.h"
+#include "http/seen_head.h"
 
 enum { HEADS_KEPT = 1024 };
 
@@ -25,6 +26,7 @@ struct head {
     struct origin *origin;        /* where it is to be sent; held; NULL: not in use */
     bool has_length, has_type;    /* the script's own headers say so */
     bool closes;                  /* they ask the server to close the connection */
+    struct seen_head answered;    /* with what; whoever reads answers keeps it */
 };
 
 /* All zero is empty. */
@@ -40,8 +42,8 @@ void heads_clear(struct heads *heads); /* also the origins: nobody holds any */
 /* The head of a request to exchange->url; what it says is borrowed until the next call, its
  * address stays. NULL: it cannot be sent, and `ret_failure` says why. `guess`: what was
  * found before, which may be right again; NULL: nothing. */
-const struct head *heads_find(struct heads *heads, const struct exchange *exchange,
-                              const struct head *guess, const char **ret_failure);
+struct head *heads_find(struct heads *heads, const struct exchange *exchange,
+                        struct head *guess, const char **ret_failure);
 
 /* The whole request as at most two pieces of memory, borrowed until the next call.
  * Returns their number. */

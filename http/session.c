@@ -193,7 +193,7 @@ static void take_cookies(struct session *session)
     const char *line = exchange->head, *value;
     size_t length;
 
-    if (exchange->cookies_set == 0)
+    if (exchange->facts.cookies_set == 0)
         return;
     while ((value = exchange_next_header(&line, exchange->head + exchange->head_size,
                                          "Set-Cookie", &length)) != NULL)

@@ -1,10 +1,10 @@
 /* tests/fuzz/fuzz_answer.c - an answer from a stranger, for libFuzzer (tests/fuzz/run).
  *
  * Whatever the bytes are, an answer is complete or refused with words, it keeps its
- * limits, and it is the same however its bytes are cut. What does not hold aborts. The
+ * limits, and it is the same however its bytes are cut, and whatever came before. What does not hold aborts. The
  * first bytes of an input say what was asked and how it is cut, the rest is the answer.
  *
- * Parts: http/answer http/decode http/exchange http/header stats
+ * Parts: http/answer http/decode http/exchange http/header http/seen_head stats
  * Parts: base/arena base/buffer base/error base/memory base/text base/wire
  * Libraries: msgpack zlib libbrotlidec libzstd
  *
@@ -70,9 +70,10 @@ static void check_body(const struct outcome *outcome)
     must(exchange->body_data == NULL ||
              exchange->body_data[exchange->body_length] == '\0',
          "a body ends with a NUL");
-    if (exchange->has_length && !has_none && exchange->codings == 0 &&
+    if (exchange->facts.has_length && !has_none && exchange->facts.codings == 0 &&
         outcome->answer.state == ANSWER_COMPLETE)
-        must(exchange->body_length == exchange->length, "its length is what it said");
+        must(exchange->body_length == exchange->facts.length,
+             "its length is what it said");
 }
 
 static void check_outcome(const struct outcome *outcome, size_t size)
@@ -93,12 +94,19 @@ static void check_outcome(const struct outcome *outcome, size_t size)
     check_body(outcome);
 }
 
+static void play_seen(struct outcome *ret_outcome, const struct input *input,
+                      const char *answer, size_t size, const struct pieces *pieces,
+                      struct seen_head *seen)
+{
+    play_answer(ret_outcome, (input->flags & TO_HEAD) != 0 ? "HEAD" : "GET",
+                (input->flags & DROP_BODY) == 0, answer, size, pieces, seen);
+    check_outcome(ret_outcome, size);
+}
+
 static void play(struct outcome *ret_outcome, const struct input *input,
                  const char *answer, size_t size, const struct pieces *pieces)
 {
-    play_answer(ret_outcome, (input->flags & TO_HEAD) != 0 ? "HEAD" : "GET",
-                (input->flags & DROP_BODY) == 0, answer, size, pieces);
-    check_outcome(ret_outcome, size);
+    play_seen(ret_outcome, input, answer, size, pieces, NULL);
 }
 
 static void check_cuts(const struct outcome *whole, const struct input *input,
@@ -119,6 +127,28 @@ static void check_cuts(const struct outcome *whole, const struct input *input,
         must(compare_outcomes(whole, &cut) == NULL, compare_outcomes(whole, &cut));
         arena_clear(&cut.arena);
     }
+}
+
+/* Nor does it matter that its head was seen before. */
+static void check_seen(const struct outcome *whole, const struct input *input,
+                       const char *answer, size_t size)
+{
+    const struct pieces all[] = {
+        {size,               1,           NULL},
+        {size,               1,           NULL},
+        {input->first * 64u, input->then, NULL},
+        {input->first * 64u, input->then, NULL},
+    };
+    struct seen_head seen = {.size = 0};
+
+    for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+        struct outcome again;
+
+        play_seen(&again, input, answer, size, &all[i], &seen);
+        must(compare_outcomes(whole, &again) == NULL, compare_outcomes(whole, &again));
+        arena_clear(&again.arena);
+    }
+    seen_head_clear(&seen);
 }
 
 /* What comes after the end of an answer has changed nothing of it. */
@@ -145,6 +175,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     play(&whole, &input, answer, size, &(struct pieces){size, 1, NULL});
     if (whole.exchange.body_length <= LARGE_BODY) {
         check_cuts(&whole, &input, answer, size);
+        check_seen(&whole, &input, answer, size);
         if (whole.was_over && whole.answer.state == ANSWER_COMPLETE)
             check_end(&whole, &input, answer);
     }

@@ -470,10 +470,10 @@ static inline size_t feed_piece(struct answer *answer, const char *data, size_t 
 }
 
 /* Feeds an exchange of its own until the answer is over, then ends the connection. The
- * caller clears the outcome's arena. */
+ * caller clears the outcome's arena. `seen` may be NULL. */
 static inline void play_answer(struct outcome *ret_outcome, const char *method,
                                bool keep_body, const char *data, size_t size,
-                               const struct pieces *pieces)
+                               const struct pieces *pieces, struct seen_head *seen)
 {
     struct answer *const answer = &ret_outcome->answer;
     size_t at = 0;
@@ -481,7 +481,7 @@ static inline void play_answer(struct outcome *ret_outcome, const char *method,
     *ret_outcome = (struct outcome){.taken = 0};
     ret_outcome->exchange = (struct exchange){
         .method = method, .keep_body = keep_body, .arena = &ret_outcome->arena};
-    answer_begin(answer, &ret_outcome->exchange);
+    answer_begin(answer, &ret_outcome->exchange, seen);
     while (at < size && !answer_is_over(answer)) {
         const size_t piece = next_piece(pieces, at, size - at);
 
@@ -524,7 +524,7 @@ static inline const char *compare_outcomes(const struct outcome *left,
         return "status";
     if (!same_bytes(a->head, a->head_size, b->head, b->head_size))
         return "head";
-    if ((is_complete || a->codings == 0) &&
+    if ((is_complete || a->facts.codings == 0) &&
         !same_bytes(a->body_data, a->body_length, b->body_data, b->body_length))
         return "body";
     return NULL;

@@ -62,14 +62,22 @@ static void expect_sample(const struct sample_answer *sample, const char *how,
 /* All in one piece. */
 static void play_whole(struct outcome *ret_outcome, const char *bytes, size_t size)
 {
-    play_answer(ret_outcome, "GET", true, bytes, size, &(struct pieces){size, 1, NULL});
+    play_answer(ret_outcome, "GET", true, bytes, size, &(struct pieces){size, 1, NULL},
+                NULL);
+}
+
+static void play_seen(const struct sample_answer *sample, bool keep_body,
+                      struct pieces pieces, struct outcome *ret_outcome,
+                      struct seen_head *seen)
+{
+    play_answer(ret_outcome, sample->method != NULL ? sample->method : "GET", keep_body,
+                sample->bytes, sample->size, &pieces, seen);
 }
 
 static void play_sample(const struct sample_answer *sample, bool keep_body,
                         struct pieces pieces, struct outcome *ret_outcome)
 {
-    play_answer(ret_outcome, sample->method != NULL ? sample->method : "GET", keep_body,
-                sample->bytes, sample->size, &pieces);
+    play_seen(sample, keep_body, pieces, ret_outcome, NULL);
 }
 
 /* However it is cut: the same, as it should be. */
@@ -146,6 +154,115 @@ static void test_whole_lines_are_not_copied(void **state)
     }
 }
 
+/* --- heads that came before ------------------------------------------------------- */
+
+static void expect_seen(const struct sample_answer *sample, const char *how,
+                        struct pieces pieces, struct seen_head *seen)
+{
+    struct outcome outcome;
+
+    play_seen(sample, true, pieces, &outcome, seen);
+    expect_sample(sample, how, &outcome);
+    arena_clear(&outcome.arena);
+}
+
+/* Whatever came before, an answer is the same, in one piece or in two. */
+static void test_what_came_before_changes_nothing(void **state)
+{
+    struct seen_head seen = {.size = 0};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(sample_answers); i++) {
+        const struct sample_answer *const sample = &sample_answers[i];
+        const struct pieces whole = {sample->size, 1, NULL};
+
+        for (size_t k = 0; k < ARRAY_SIZE(sample_answers); k++) {
+            const struct sample_answer *const before = &sample_answers[k];
+
+            expect_seen(before, "before", (struct pieces){before->size, 1, NULL},
+                        &seen);
+            expect_seen(sample, before->name, whole, &seen);
+        }
+        for (size_t first = 1; first < sample->size; first++) {
+            expect_seen(sample, "again", whole, &seen);
+            expect_seen(sample, "cut", (struct pieces){first, sample->size, NULL},
+                        &seen);
+        }
+    }
+    seen_head_clear(&seen);
+}
+
+static int status_of(const char *bytes, struct seen_head *seen)
+{
+    const size_t size = strlen(bytes);
+    struct outcome outcome;
+    int status;
+
+    play_answer(&outcome, "GET", true, bytes, size, &(struct pieces){size, 1, NULL},
+                seen);
+    status = outcome.exchange.status;
+    arena_clear(&outcome.arena);
+    return status;
+}
+
+static void test_a_head_that_came_before_is_not_read(void **state)
+{
+    struct seen_head seen = {.size = 0};
+
+    (void)state;
+    assert_int_equal(status_of(OK_1 "Content-Length: 1\r\n\r\na", &seen), 200);
+    seen.status = 299; /* shows who is asked */
+    assert_int_equal(status_of(OK_1 "Content-Length: 1\r\n\r\nb", &seen), 299);
+    assert_int_equal(status_of(OK_1 "Content-Length: 1\r\n\r\n", &seen), 299);
+    assert_int_equal(
+        status_of("HTTP/1.1 103\r\n\r\n" OK_1 "Content-Length: 1\r\n\r\na", &seen),
+        299);
+    assert_int_equal(status_of(OK_1 "Content-Length: 1\r\n\r", &seen), 200);
+    assert_int_equal(status_of(OK_1 "Content-Length: 2\r\n\r\nab", &seen), 200);
+    assert_int_equal(seen.status, 200);
+    seen_head_clear(&seen);
+}
+
+/* A head is kept that is final, whole in one piece, accepted, and not too large. */
+static void test_which_heads_are_kept(void **state)
+{
+    static const struct {
+        const char *name, *bytes;
+        size_t first; /* piece; 0: all */
+        size_t want;  /* bytes that are kept */
+    } cases[] = {
+        {"whole",            OK_1 "A: b\r\n\r\nbody",                     0,  25},
+        {"without lines",    OK_1 "\r\n",                                 0,  19},
+        {"without a body",   "HTTP/1.1 204 \r\n\r\n",                     0,  17},
+        {"its body is cut",  OK_1 "Content-Length: 9\r\n\r\n",            0,  38},
+        {"after a 1xx",      "HTTP/1.1 100 \r\n\r\n" OK_1 "A: b\r\n\r\n", 0,  25},
+        {"a piece for each", "HTTP/1.1 100 \r\n\r\n" OK_1 "A: b\r\n\r\n", 17, 25},
+        {"of a 1xx",         "HTTP/1.1 100 \r\n\r\n",                     0,  0 },
+        {"cut",              OK_1 "A: b\r\n\r\nbody",                     7,  0 },
+        {"cut at a line",    OK_1 "A: b\r\n\r\nbody",                     17, 0 },
+        {"cut at its end",   OK_1 "A: b\r\n\r\nbody",                     24, 0 },
+        {"not whole",        OK_1 "A: b\r\n",                             0,  0 },
+        {"refused",          OK_1 "A b\r\n\r\n",                          0,  0 },
+        {"refused at last",  OK_1 "A: \r\r\n\r\n",                        0,  0 },
+        {"not to be known",  OK_0 "Transfer-Encoding: chunked\r\n\r\n",   0,  0 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        const size_t size = strlen(cases[i].bytes);
+        const size_t first = cases[i].first > 0 ? cases[i].first : size;
+        struct seen_head seen = {.size = 0};
+        struct outcome outcome;
+
+        play_answer(&outcome, "GET", true, cases[i].bytes, size,
+                    &(struct pieces){first, size, NULL}, &seen);
+        if (seen.size != cases[i].want)
+            fail_msg("%s: %zu bytes are kept", cases[i].name, seen.size);
+        arena_clear(&outcome.arena);
+        seen_head_clear(&seen);
+    }
+}
+
 /* --- limits ----------------------------------------------------------------------- */
 
 /* A text that is put together of repeated parts. */
@@ -200,7 +317,7 @@ static void expect_of_text(const char *name, const struct text *text, const char
         const char *difference;
 
         play_answer(&cut, "GET", true, text->data, text->size,
-                    &all[i == 0 ? 0 : 1 + i % 3]);
+                    &all[i == 0 ? 0 : 1 + i % 3], NULL);
         difference = compare_outcomes(&whole, &cut);
         if (difference != NULL)
             fail_msg("%s: cut the %zuth way: %s ('%s')", name, i, difference,
@@ -289,6 +406,27 @@ static void test_limits_of_lines(void **state)
     }
 }
 
+/* The one before stays what it was. */
+static void test_limit_of_a_head_that_is_kept(void **state)
+{
+    struct seen_head seen = {.size = 0};
+
+    (void)state;
+    for (size_t more = 0; more < 2; more++) {
+        const size_t rest = sizeof(OK_1 "A: \r\nConnection: close\r\n\r\n") - 1;
+        const struct text text =
+            put_together(OK_1 "A: ", "x", SEEN_HEAD_MAX - rest + more,
+                         "\r\nConnection: close\r\n\r\n");
+
+        assert_int_equal(status_of(OK_1 "Content-Length: 0\r\n\r\n", &seen), 200);
+        assert_int_equal(status_of(text.data, &seen), 200);
+        assert_int_equal(seen.size, more == 0 ? SEEN_HEAD_MAX : 38);
+        assert_int_equal(seen.keep_alive, more == 1);
+        free(text.data);
+    }
+    seen_head_clear(&seen);
+}
+
 static void test_many_chunks(void **state)
 {
     const struct text text =
@@ -327,7 +465,7 @@ static void test_limit_of_a_body(void **state)
         struct answer answer;
         size_t fed = 0;
 
-        answer_begin(&answer, &exchange);
+        answer_begin(&answer, &exchange, NULL);
         answer_feed(&answer, cases[i].head, strlen(cases[i].head));
         while (fed < ANSWER_BODY_MAX + sizeof(piece) && !answer_is_over(&answer))
             fed += answer_feed(&answer, piece, sizeof(piece));
@@ -353,7 +491,7 @@ static void test_a_warm_answer_allocates_nothing(void **state)
             .method = "GET", .keep_body = true, .arena = &arena};
         struct answer answer;
 
-        answer_begin(&answer, &exchange);
+        answer_begin(&answer, &exchange, NULL);
         assert_int_equal(answer_feed(&answer, sample->bytes, sample->size),
                          sample->size);
         assert_int_equal(answer.state, ANSWER_COMPLETE);
@@ -406,7 +544,7 @@ static void test_an_answer_that_is_over(void **state)
         struct answer answer;
         const char *failure;
 
-        answer_begin(&answer, &exchange);
+        answer_begin(&answer, &exchange, NULL);
         answer_feed(&answer, cases[i].bytes, strlen(cases[i].bytes));
         assert_int_equal(answer.state, cases[i].want);
         failure = exchange.failure;
@@ -457,6 +595,10 @@ int main(void)
         cmocka_unit_test(test_answers_of_all_kinds),
         cmocka_unit_test(test_a_body_may_be_dropped),
         cmocka_unit_test(test_whole_lines_are_not_copied),
+        cmocka_unit_test(test_what_came_before_changes_nothing),
+        cmocka_unit_test(test_a_head_that_came_before_is_not_read),
+        cmocka_unit_test(test_which_heads_are_kept),
+        cmocka_unit_test(test_limit_of_a_head_that_is_kept),
         cmocka_unit_test(test_limits_of_a_line),
         cmocka_unit_test(test_limits_of_a_status_line),
         cmocka_unit_test(test_limits_of_lines),

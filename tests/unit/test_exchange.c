@@ -102,7 +102,7 @@ static void test_a_head_is_kept_as_it_came(void **state)
     assert_int_equal(exchange.status, 200);
     assert_string_equal(exchange.reason, "OK");
     assert_true(exchange.head_ended);
-    assert_false(exchange.has_length);
+    assert_false(exchange.facts.has_length);
     assert_null(exchange.failure);
 }
 
@@ -189,7 +189,7 @@ static void test_heads_of_a_1xx(void **state)
     expect_text("head", exchange.head, exchange.head_size, "A: b\n");
     assert_string_equal(exchange.reason, "Not Found");
     assert_int_equal(exchange.status, 404);
-    assert_false(exchange.has_length);
+    assert_false(exchange.facts.has_length);
     assert_int_equal(exchange_add_body(&exchange, "plain", 5), 0);
     assert_int_equal(exchange_end_body(&exchange), 0);
     assert_string_equal(exchange.body_data, "plain");
@@ -220,7 +220,7 @@ static void test_a_trailer_is_dropped(void **state)
     assert_int_equal(add_line(&exchange, "Content-Encoding: gzip"), 0);
     assert_int_equal(add_line(&exchange, "Set-Cookie: a=b"), 0);
     expect_text("head", exchange.head, exchange.head_size, "A: b\n");
-    assert_false(exchange.has_length);
+    assert_false(exchange.facts.has_length);
     assert_int_equal(add_lines(&exchange, 96, 100), 0);
     assert_int_equal(add_lines(&exchange, 1, 100), -1);
     expect_failure("lines", &exchange, many_lines);
@@ -287,8 +287,8 @@ static void test_content_length(void **state)
                        cases[i].is_refused
                            ? "the answer's Content-Length is not one number"
                            : NULL);
-        if (rc == 0 && (!exchange.has_length || exchange.length != cases[i].want))
-            fail_msg("%s: got %ju", cases[i].first, (uintmax_t)exchange.length);
+        if (rc == 0 && (!exchange.facts.has_length || exchange.facts.length != cases[i].want))
+            fail_msg("%s: got %ju", cases[i].first, (uintmax_t)exchange.facts.length);
     }
 }
 
@@ -521,9 +521,9 @@ static void test_identity_needs_no_decoder(void **state)
     struct exchange exchange = with_head("Content-Encoding: identity\n");
 
     (void)state;
-    assert_int_equal(exchange.codings, 1);
+    assert_int_equal(exchange.facts.codings, 1);
     assert_int_equal(exchange_add_body(&exchange, "x", 1), 0);
-    assert_int_equal(exchange.codings, 0);
+    assert_int_equal(exchange.facts.codings, 0);
     assert_null(exchange.decoder);
 }
 
