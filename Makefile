@@ -7,7 +7,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 SOAK_SECONDS ?= 600
 FUZZ_SECONDS ?= $(if $(CI),60,10)
-# Half of the time of a test is waiting for processes to be seen: more of them than cores.
+# A test waits half of its time, so more of them than there are cores run at a time.
 TEST_JOBS := $(shell expr $$(nproc) '*' 3 / 2)
 
 .PHONY: help build demo test soak bench install format clean

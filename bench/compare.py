@@ -1,12 +1,11 @@
 """bench/run table: CPU for each request and rate, beside other load generators."""
 
-import time
-
 from clients import BARE, choose_tools, make_tools
 from figures import Verdict, cell, median_cell, print_table, ratios, spread
 from processes import Failure, say
 from service import Nginx
 from turns import TURN_S, measure_turns
+from window import measure_window
 
 REFERENCE = "wrk"
 MANY = 5000  # connections, from which on the limits are those of many
@@ -24,15 +23,22 @@ LIMITS = {
 FIGURES = {"cpu_us": "CPU for each request", "rate": "requests a second"}
 
 
+def positive(text):
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
 def add_options(commands, common):
     table = commands.add_parser("table", parents=[common], help="the default")
     table.set_defaults(run=command_table)
-    table.add_argument("--rounds", type=int, default=9)
-    table.add_argument("--seconds", type=int, default=3, help="of each run")
-    table.add_argument("--turns", type=int, metavar="N", help="instead of rounds, N turns of a "
-                       "quarter of a second of clients that live at the same time: the most "
+    table.add_argument("--rounds", type=positive, default=9)
+    table.add_argument("--seconds", type=positive, default=3, help="of each run")
+    table.add_argument("--turns", type=positive, metavar="N", help="instead of rounds, N turns of "
+                       "a quarter of a second of clients that live at the same time: the most "
                        "exact ratios, without what starting and ending costs")
-    table.add_argument("--connections", type=int, default=50)
+    table.add_argument("--connections", type=positive, default=50)
     table.add_argument("--only", metavar="NAMES", help="as in 'molotov url,wrk'; without "
                        "it all but the interpreters")
     kind = table.add_mutually_exclusive_group()
@@ -72,30 +78,16 @@ def measure(tool, nginx, target, connections, seconds, place):
 
 def measure_many(tool, nginx, target, connections, seconds, place):
     """The same while so many connections are open: opening them takes longer than a run,
-    and is another figure. The client is then interrupted, so what it says is not asked."""
-
-    def look():
-        return (time.monotonic(), nginx.status(), nginx.cpu_s(), client.cpu_so_far_s())
-
+    and is another figure. The client is then interrupted."""
     nginx.settle(60)
     client = tool.start(target, connections, OPEN_S + seconds + 60, place)
     try:
         why = nginx.wait_open(client, connections, OPEN_S)
         if why:
             raise Failure(f"{tool.name}: {why}")
-        began, before, server_before, cpu_before = look()
-        time.sleep(seconds)
-        ended, after, server_after, cpu_after = look()
-        if client.poll():
-            raise Failure(client.complaint())
+        return measure_window(tool, client, nginx, seconds, connections)
     finally:
         client.stop()
-    took, cpu_s = ended - began, cpu_after - cpu_before
-    requests = max(1, after["requests"] - before["requests"])
-    return {"requests": requests, "told": requests, "errors": 0,
-            "connections": after["active"], "cpu_us": cpu_s * 1e6 / requests,
-            "rate": requests / took, "p50_us": None, "p99_us": None,
-            "client_busy": cpu_s / took, "server_busy": (server_after - server_before) / took}
 
 
 def measure_rounds(tools, nginx, target, options, place):

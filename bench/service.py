@@ -190,8 +190,8 @@ class Nginx:
             time.sleep(0.02)
 
     def wait_open(self, client, connections, timeout_s):
-        """Until a client, which is alone here, has so many open and has made as many
-        requests, so that handshakes are behind it: None, or why not."""
+        """Until so many are open and, since this call, as many requests were made, so that
+        handshakes are behind them; or until the client has ended. None, or why not."""
         before = self.status()["requests"]
         deadline = time.monotonic() + timeout_s
         while True:

@@ -1,9 +1,9 @@
 """bench/run table --turns N: clients that live at the same time and take turns.
 
 A machine's speed changes within seconds, so runs that follow each other by seconds differ by
-chance. Here all clients are started and held (SIGSTOP), and each in turn is let go for a
-quarter of a second. Of two neighbouring turns the ratio hardly depends on the machine, and
-there are hundreds of them; but starting and ending are not in the figures.
+chance. Here all clients are started and held (SIGSTOP), and one after the other is let go
+for a quarter of a second, again and again. What happens within one time round hardly differs
+by the machine, and there are hundreds of them; but starting and ending are not in the figures.
 """
 
 import os
@@ -12,18 +12,22 @@ import time
 import types
 
 from processes import Failure, descendants, say
+from window import measure_window
 
 TURN_S = 0.25
-LEAD_S = 0.03  # until what a client was held with is behind it
-OPEN_S = 60  # that opening the connections may take
+LEAD_S = 0.03  # after SIGCONT, not measured: the answers and timers of the time before
+OPEN_S = 10  # that opening its connections may take a client, while those before are held
+CONNECTIONS_MAX = 20000  # of all: the ports of one address are not many more
 
 
 def signal_all(client, number):
+    if client.status is not None:
+        return  # its process id may be another's now
     for pid in [client.pid, *descendants(client.pid)]:
         try:
             os.kill(pid, number)
         except ProcessLookupError:
-            pass  # it has ended by itself
+            pass  # it has just ended
 
 
 def start_held(tool, nginx, target, connections, seconds, place, held):
@@ -37,50 +41,40 @@ def start_held(tool, nginx, target, connections, seconds, place, held):
     if why:
         raise Failure(f"{tool.name}: {why}")
     signal_all(client, signal.SIGSTOP)
+    say(f"{tool.name} is ready")
 
 
-def take_turn(client, nginx, connections):
-    """What a client did in a quarter of a second, as compare.measure() tells it."""
-
-    def look():
-        return (time.monotonic(), nginx.status()["requests"], nginx.cpu_s(),
-                client.cpu_so_far_s())
-
+def take_turn(tool, client, nginx, connections):
     signal_all(client, signal.SIGCONT)
     time.sleep(LEAD_S)
-    before = look()
-    time.sleep(TURN_S)
-    after = look()
+    turn = measure_window(tool, client, nginx, TURN_S, connections)
     signal_all(client, signal.SIGSTOP)
-    if client.poll():
-        raise Failure(client.complaint())
-    took_s, requests, server_s, cpu_s = (later - earlier for later, earlier in
-                                         zip(after, before))
-    if requests == 0:
-        raise Failure(f"nginx saw no request\n{client.complaint()}")
-    return {"requests": requests, "told": requests, "errors": 0, "connections": connections,
-            "cpu_us": cpu_s * 1e6 / requests, "rate": requests / took_s, "p50_us": None,
-            "p99_us": None, "client_busy": cpu_s / took_s, "server_busy": server_s / took_s}
+    return turn
 
 
 def measure_turns(tools, nginx, target, options, place):
     """{name: its turns}, as many of each; every second time round in the other order."""
+    if len(tools) * options.connections > CONNECTIONS_MAX:
+        raise Failure(f"all clients of --turns live at the same time: at most "
+                      f"{CONNECTIONS_MAX // len(tools):,} connections for each of {len(tools)}")
     most_s = options.turns * len(tools) * 2 * (TURN_S + LEAD_S) + len(tools) * OPEN_S
     runs, clients = {tool.name: [] for tool in tools}, []
     for tool in tools:
         tool.prepare(target, place)
+    nginx.settle()
     try:
         for tool in tools:
             start_held(tool, nginx, target, options.connections, int(most_s), place, clients)
-            say(f"{tool.name} is ready")
         order = list(zip(tools, clients))
         for index in range(options.turns):
             for tool, client in order if index % 2 == 0 else reversed(order):
-                runs[tool.name].append(take_turn(client, nginx, options.connections))
+                runs[tool.name].append(take_turn(tool, client, nginx, options.connections))
             if (index + 1) % 20 == 0:
                 say(f"{target.mode}, {index + 1}/{options.turns} turns")
     finally:
-        for client in reversed(clients):  # each reaps what was started after it
+        for client in clients:
             signal_all(client, signal.SIGCONT)
+        # Each takes what was started after it for its orphans: so the last one first.
+        for client in reversed(clients):
             client.stop()
     return runs

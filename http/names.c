@@ -32,6 +32,7 @@ enum {
 struct lookup {
     struct lookup *next;
     struct name *name; /* the loop's: no thread looks there */
+    bool renews;       /* there are old addresses */
     struct addresses *addresses;
     const char *why; /* there are none */
     char host[];
@@ -122,15 +123,16 @@ static struct addresses *collect_addresses(const struct addrinfo *info)
     return NULL;
 }
 
-/* Called from threads, too. No host: the loopback. NULL: `ret_why` says why there are
+/* Called from threads, too. `host` NULL: the loopback. NULL: `ret_why` says why there are
  * none. */
 static struct addresses *resolve(const char *host, int flags, const char **ret_why)
 {
     const struct addrinfo hints = {
         .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = flags};
+    const char *const no_port = "0"; /* it takes a host, or a port, or both */
     struct addrinfo *info = NULL;
     int rc = host == NULL || strlen(host) < NI_MAXHOST
-                 ? getaddrinfo(host, "0", &hints, &info)
+                 ? getaddrinfo(host, no_port, &hints, &info)
                  : EAI_NONAME; /* what its modules do is unknown */
     const int error_number = errno;
     struct addresses *addresses = NULL;
@@ -145,21 +147,25 @@ static struct addresses *resolve(const char *host, int flags, const char **ret_w
     return addresses;
 }
 
-static bool is_of_this_host(const char *host)
+static bool is_localhost(const char *host)
 {
     return strcmp(host, "localhost") == 0 || text_ends_with(host, ".localhost");
 }
 
 /* An address of this host counts as none to AI_ADDRCONFIG where it is that of the loopback:
- * "localhost" would lose its "::1" wherever there is no other IPv6 address. And it is the
- * loopback even if nothing in the system says so (RFC 6761, 6.3). */
-static struct addresses *look_up(const char *host, const char **ret_why)
+ * "localhost" would lose its "::1" wherever there is no other IPv6 address. And "localhost"
+ * and "*.localhost" are the loopback even if nothing in the system says so (RFC 6761, 6.3);
+ * but where the system did know one, as something else, `renews`: that stays. */
+static struct addresses *resolve_name(const char *host, bool renews,
+                                      const char **ret_why)
 {
-    const bool local = is_of_this_host(host);
+    const bool is_local = is_localhost(host);
     struct addresses *const addresses =
-        resolve(host, local ? 0 : AI_ADDRCONFIG, ret_why);
+        resolve(host, is_local ? 0 : AI_ADDRCONFIG, ret_why);
 
-    return addresses == NULL && local ? resolve(NULL, 0, ret_why) : addresses;
+    if (addresses != NULL || !is_local || renews)
+        return addresses;
+    return resolve(NULL, 0, ret_why);
 }
 
 bool names_is_address(const char *host)
@@ -281,7 +287,7 @@ static void *look_up_names(void *data)
     struct lookup *lookup;
 
     while ((lookup = desk_take_asked(desk)) != NULL) {
-        lookup->addresses = look_up(lookup->host, &lookup->why);
+        lookup->addresses = resolve_name(lookup->host, lookup->renews, &lookup->why);
         pthread_mutex_lock(&desk->lock);
         bring_answer(desk, lookup);
         pthread_mutex_unlock(&desk->lock);
@@ -400,6 +406,7 @@ static void ask(struct name *name)
     struct lookup *const lookup = xcalloc(1, sizeof(*lookup) + size);
 
     lookup->name = name;
+    lookup->renews = name->addresses != NULL;
     memcpy(lookup->host, name->host, size);
     name->asked = true;
     if (names->under_way++ == 0)

@@ -6,8 +6,8 @@
  * getaddrinfo() does not tell a TTL; a failure is not kept. An answer that has become old
  * is still given, once more, while a new one is being looked up, and stays where that
  * fails: a load does not stop with the name server. Addresses ("127.0.0.1", "::1") need no
- * thread. "localhost" and what ends with ".localhost" is the loopback where the system does
- * not know it. */
+ * thread. "localhost" and what ends with ".localhost" are the loopback where the system does
+ * not know them. */
 #ifndef HTTP_NAMES_H
 #define HTTP_NAMES_H
 

@@ -468,7 +468,7 @@ static void write_phases(const struct summary *summary)
         }
         add_phase(&grid, stats_phase_names[phase], sum);
     }
-    histogram_reset(sum);
+    histogram_reset(sum); /* it holds a phase */
     stats_add_latency(stats, sum);
     add_phase(&grid, "total", sum);
     free(sum);

@@ -71,16 +71,6 @@ static void count_workers(struct series *series, uint64_t started, uint64_t ende
                           : 0;
 }
 
-static void add_latency(struct histogram *latency, const struct table *requests)
-{
-    for (size_t i = 0; i < requests->count; i++) {
-        const struct request_stats *const request =
-            (const struct request_stats *)requests->rows[i];
-
-        histogram_merge(latency, &request->latency);
-    }
-}
-
 void series_add(struct series *series, const struct delta *delta)
 {
     const uint64_t middle_us = delta->from_us + (delta->until_us - delta->from_us) / 2;
@@ -91,7 +81,7 @@ void series_add(struct series *series, const struct delta *delta)
     while (series->count <= wanted)
         open_row(series);
     count_workers(series, delta->stats.workers_started, delta->stats.workers_ended);
-    add_latency(&series->latency, &delta->stats.requests);
+    stats_add_latency(&delta->stats, &series->latency);
     stats_total(&delta->stats, &totals);
 
     row = &series->rows[series->count - 1];

@@ -73,6 +73,7 @@ class NamesTest(NginxTest):
             "closed.invalid": ("127.0.0.4", "127.0.0.5"),
             "both.invalid": ("::1", HOSTS[0]),
             "unknown.invalid": (),
+            "app.localhost": (),
         }
         lines = [f"{name}={','.join(addresses)}" for name, addresses in answers.items()]
         return super().environment({
@@ -130,6 +131,11 @@ class LookUps(NamesTest):
         run = self.load("127.0.0.1", "-r", 5)
         phases = run.document["requests"][0]["phases_us"]
         self.assertEqual((phases["dns"]["count"], phases["connect"]["count"]), (0, 1), run)
+
+    def test_localhost_that_the_system_does_not_know(self):
+        run = self.load("app.localhost", "-w", 3, "-r", 4)
+        self.assert_all_fine(run, hits=12, connections=3)
+        self.assertEqual(self.lookups(), {"app.localhost": 1}, run)
 
     def test_unknown(self):
         run = self.load("unknown.invalid", "-w", 3, "-r", 4)

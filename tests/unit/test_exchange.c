@@ -287,7 +287,8 @@ static void test_content_length(void **state)
                        cases[i].is_refused
                            ? "the answer's Content-Length is not one number"
                            : NULL);
-        if (rc == 0 && (!exchange.facts.has_length || exchange.facts.length != cases[i].want))
+        if (rc == 0 &&
+            (!exchange.facts.has_length || exchange.facts.length != cases[i].want))
             fail_msg("%s: got %ju", cases[i].first, (uintmax_t)exchange.facts.length);
     }
 }

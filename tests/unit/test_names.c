@@ -131,6 +131,8 @@ int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo
 {
     struct row row;
 
+    if (host == NULL && port == NULL)
+        return EAI_NONAME; /* as the real one */
     if (hints->ai_flags & AI_NUMERICHOST)
         return __real_getaddrinfo(host, port, hints, ret_info);
     pthread_mutex_lock(&service.lock);
@@ -583,7 +585,7 @@ static void test_flags(void **state)
     }
 }
 
-/* What the system does not know, and that it is believed where it does. */
+/* The loopback where the system knows none; where it knows one, what it says. */
 static void test_localhost(void **state)
 {
     static const char *const hosts[] = {"localhost", "app.localhost"};
@@ -594,8 +596,10 @@ static void test_localhost(void **state)
     set_row("app.localhost", NULL, EAI_AGAIN);
     set_row("localhosts", NULL, EAI_NONAME);
     set_row("a.localhost", "10.0.0.7", 0);
-    for (size_t i = 0; i < ARRAY_SIZE(hosts); i++)
+    for (size_t i = 0; i < ARRAY_SIZE(hosts); i++) {
         expect_answer(hosts[i], "::1,127.0.0.1");
+        assert_int_equal(service.flags, 0);
+    }
     expect_failure("localhosts", gai_strerror(EAI_NONAME));
     expect_answer("a.localhost", "10.0.0.7");
     set_row(LOOPBACK, NULL, EAI_FAIL);
@@ -776,6 +780,20 @@ static void test_renewal_that_fails(void **state)
     expect_at_once("a.example", "10.0.0.1");
     run_until_quiet();
     expect_at_once("a.example", "10.0.0.7");
+}
+
+/* What the system said before is not replaced by the loopback. */
+static void test_renewal_of_a_localhost(void **state)
+{
+    (void)state;
+    set_row(LOOPBACK, "127.0.0.1", 0);
+    expect_answer("app.localhost", "10.0.0.1");
+    set_row("app.localhost", NULL, EAI_AGAIN);
+    time_passed_s += NAMES_KEPT_S + 1;
+    expect_at_once("app.localhost", "10.0.0.1");
+    run_until_quiet();
+    expect_at_once("app.localhost", "10.0.0.1");
+    run_until_quiet();
 }
 
 /* A new answer does not pull the old one from under whoever holds it. */
@@ -1037,6 +1055,7 @@ int main(void)
         in_world(test_forget_one_who_asked_again),
         in_world(test_renewal),
         in_world(test_renewal_that_fails),
+        in_world(test_renewal_of_a_localhost),
         in_world(test_renewal_while_held),
         in_world(test_too_many_names),
         in_world(test_failed_names_take_no_room),

@@ -289,6 +289,25 @@ static void test_merge_saturates(void **state)
     stats_clear(&from);
 }
 
+/* All rows, on top of what is there. */
+static void test_latency_of_all(void **state)
+{
+    struct histogram *const latency = xcalloc(1, sizeof(*latency));
+    struct stats stats;
+
+    (void)state;
+    stats_init(&stats);
+    histogram_record(latency, 1);
+    histogram_record(&stats_request(&stats, "GET", "/", 1)->latency, 2);
+    histogram_record(&stats_request(&stats, "POST", "/", 1)->latency, 300);
+    stats_add_latency(&stats, latency);
+    expect_u64("of all and before", latency->count, 3);
+    expect_u64("the least", latency->min_us, 1);
+    expect_u64("the most", latency->max_us, 300);
+    free(latency);
+    stats_clear(&stats);
+}
+
 /* --- properties ------------------------------------------------------------------- */
 
 enum { PARTS_MAX = 12 };
@@ -458,6 +477,7 @@ int main(void)
         cmocka_unit_test(test_recording_after_reset),
         cmocka_unit_test(test_merge_after_reset),
         cmocka_unit_test(test_merge_saturates),
+        cmocka_unit_test(test_latency_of_all),
         cmocka_unit_test(test_merge_under_caps),
         cmocka_unit_test(test_merge_over_caps),
     };

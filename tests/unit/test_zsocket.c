@@ -718,7 +718,7 @@ static void test_socket_file(void **state)
     free(endpoint);
 }
 
-/* Else ZeroMQ cannot connect to it by that name. */
+/* Where it does not, ZeroMQ cannot connect to it by that name. */
 static bool system_knows_localhost(void)
 {
     struct addrinfo *info;
