@@ -39,7 +39,7 @@ STAGES = (
     Stage("loop and epoll", functions=r"epoll_\w+|eventfd\w*|timerfd\w*", files=("base/loop.*",),
           objects=("libev.*",)),
     Stage("read", functions=r"read|readv|recv|recvfrom|recvmsg|ioctl"),
-    Stage("parser of the answer", files=("http/answer.*",)),
+    Stage("parser of the answer", files=("http/answer.*", "http/seen_head.*")),
     Stage("stats", files=("stats/*",)),
     Stage("clocks", functions=r"clock_gettime|gettimeofday|time", files=("base/clock.*",),
           objects=("[[]vdso[]]",)),

@@ -203,28 +203,6 @@ static void begin_head(struct answer *answer, const struct line *line)
                         text + reason, length - reason);
 }
 
-static size_t take_seen_head(struct answer *answer);
-
-static size_t take_status_line(struct answer *answer, const char *data, size_t size)
-{
-    struct line line;
-    size_t taken;
-
-    if (answer->line_size == 0) {
-        if (answer->seen != NULL && seen_head_is_at(answer->seen, data, size))
-            return take_seen_head(answer);
-        answer->head_data = data;
-    }
-    if (!goes_on_as(http_1, sizeof(http_1) - 1, answer->line_size, data, size)) {
-        refuse_line(answer, "it does not begin with HTTP/1.");
-        return size;
-    }
-    taken = take_line(answer, data, size, &line);
-    if (line.text != NULL)
-        begin_head(answer, &line);
-    return taken;
-}
-
 /* A list as in "keep-alive, Upgrade". */
 static void note_connection(struct answer *answer, const char *value, size_t length)
 {
@@ -305,7 +283,13 @@ static void keep_as_seen(const struct answer *answer, const char *end)
     seen_head_take(seen, start, (size_t)(end - start), answer->exchange);
 }
 
-/* That of a final status: others are not kept. */
+static void accept_head(struct answer *answer, const char *end)
+{
+    keep_as_seen(answer, end);
+    begin_body(answer);
+}
+
+/* It was accepted before. */
 static size_t take_seen_head(struct answer *answer)
 {
     const struct seen_head *const seen = answer->seen;
@@ -337,10 +321,28 @@ static void end_head(struct answer *answer, const char *end)
         refuse_because(answer, switched, NULL);
     else if (exchange->status < 200)
         answer->state = ANSWER_STATUS_LINE;
-    else {
-        keep_as_seen(answer, end);
-        begin_body(answer);
+    else
+        accept_head(answer, end);
+}
+
+static size_t take_status_line(struct answer *answer, const char *data, size_t size)
+{
+    struct line line;
+    size_t taken;
+
+    if (answer->line_size == 0) {
+        if (answer->seen != NULL && seen_head_is_at(answer->seen, data, size))
+            return take_seen_head(answer);
+        answer->head_data = data;
     }
+    if (!goes_on_as(http_1, sizeof(http_1) - 1, answer->line_size, data, size)) {
+        refuse_line(answer, "it does not begin with HTTP/1.");
+        return size;
+    }
+    taken = take_line(answer, data, size, &line);
+    if (line.text != NULL)
+        begin_head(answer, &line);
+    return taken;
 }
 
 static size_t take_header_line(struct answer *answer, const char *data, size_t size)

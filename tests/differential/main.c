@@ -2,7 +2,8 @@
  * they make of them.
  *
  *     differential curl direct    each answer to both; accepted.c says what may differ
- *     differential curl           to one: once cut as generated, and once whole
+ *     differential curl           to one: once cut as generated, and once whole; to direct
+ *                                 twice whole, since it reads no head again (seen_head.h)
  *
  * MOLOTOV_TEST_SEED is the seed of the mutations, DIFFERENTIAL_MUTATIONS their count,
  * DIFFERENTIAL_ONLY the number of one script that is played alone, and DIFFERENTIAL_SHOWN
@@ -126,6 +127,18 @@ static bool kills_libcurl(const struct script *script)
     return false;
 }
 
+static void play_left(struct run *run, const struct script *script,
+                      struct outcome *ret_left)
+{
+    const struct actor *const left = &run->left;
+
+    if (run->is_split && !run->has_curl) {
+        play(&run->stage, left->type, left->transport, script, ret_left);
+        outcome_clear(ret_left);
+    }
+    play(&run->stage, left->type, left->transport, script, ret_left);
+}
+
 static void visit(const struct script *script, void *data)
 {
     struct run *const run = data;
@@ -136,8 +149,7 @@ static void visit(const struct script *script, void *data)
 
     if (is_asked_for && !(run->has_curl && kills_libcurl(script))) {
         pair.flaw = reference_flaw(script, &pair.is_cut_in_status_line);
-        play(&run->stage, run->left.type, run->left.transport,
-             run->is_split ? &whole : script, &left);
+        play_left(run, run->is_split ? &whole : script, &left);
         play(&run->stage, run->right.type, run->right.transport, script, &right);
         run->played++;
         compare(run, &pair);
