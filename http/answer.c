@@ -276,11 +276,11 @@ static void keep_as_seen(const struct answer *answer, const char *end)
     struct seen_head *const seen = answer->seen;
     const char *const start = answer->head_data;
 
-    if (seen == NULL || start == NULL || end - start > SEEN_HEAD_MAX)
+    if (seen == NULL || start == NULL ||
+        !seen_head_take(seen, start, (size_t)(end - start), answer->exchange))
         return;
     seen->is_chunked = answer->is_chunked;
     seen->keep_alive = answer->keep_alive;
-    seen_head_take(seen, start, (size_t)(end - start), answer->exchange);
 }
 
 static void accept_head(struct answer *answer, const char *end)
@@ -292,7 +292,7 @@ static void accept_head(struct answer *answer, const char *end)
 /* It was accepted before. */
 static size_t take_seen_head(struct answer *answer)
 {
-    const struct seen_head *const seen = answer->seen;
+    struct seen_head *const seen = answer->seen;
 
     seen_head_give(seen, answer->exchange);
     answer->is_chunked = seen->is_chunked;

@@ -161,6 +161,7 @@ static void expect_seen(const struct sample_answer *sample, const char *how,
 {
     struct outcome outcome;
 
+    seen->misses = 0; /* each is kept */
     play_seen(sample, true, pieces, &outcome, seen);
     expect_sample(sample, how, &outcome);
     arena_clear(&outcome.arena);
@@ -220,6 +221,34 @@ static void test_a_head_that_came_before_is_not_read(void **state)
     assert_int_equal(status_of(OK_1 "Content-Length: 1\r\n\r", &seen), 200);
     assert_int_equal(status_of(OK_1 "Content-Length: 2\r\n\r\nab", &seen), 200);
     assert_int_equal(seen.status, 200);
+    seen_head_clear(&seen);
+}
+
+/* Whether an answer's head, which differs from all others, is kept. */
+static bool is_kept(unsigned number, struct seen_head *seen)
+{
+    char bytes[100];
+
+    snprintf(bytes, sizeof(bytes), OK_1 "X: %u\r\nContent-Length: 0\r\n\r\n", number);
+    assert_int_equal(status_of(bytes, seen), 200);
+    return seen_head_is_at(seen, bytes, strlen(bytes));
+}
+
+/* Where they all differ, few are kept; once one comes again, the next ones are. */
+static void test_heads_that_all_differ(void **state)
+{
+    const unsigned last = 3 * SEEN_HEAD_RETRY;
+    struct seen_head seen = {.size = 0};
+
+    (void)state;
+    for (unsigned number = 1; number <= last; number++) {
+        const bool want = number <= SEEN_HEAD_TRIES || number % SEEN_HEAD_RETRY == 0;
+
+        if (is_kept(number, &seen) != want)
+            fail_msg("number %u", number);
+    }
+    assert_true(is_kept(last, &seen));
+    assert_true(is_kept(last + 1, &seen));
     seen_head_clear(&seen);
 }
 
@@ -597,6 +626,7 @@ int main(void)
         cmocka_unit_test(test_whole_lines_are_not_copied),
         cmocka_unit_test(test_what_came_before_changes_nothing),
         cmocka_unit_test(test_a_head_that_came_before_is_not_read),
+        cmocka_unit_test(test_heads_that_all_differ),
         cmocka_unit_test(test_which_heads_are_kept),
         cmocka_unit_test(test_limit_of_a_head_that_is_kept),
         cmocka_unit_test(test_limits_of_a_line),
