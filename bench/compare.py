@@ -124,7 +124,7 @@ def summarise(runs):
             known = [run[key] for run in own if run[key] is not None]
             entry[key] = spread(known) if known else None
         for key in ("errors", "requests", "told"):
-            entry[key] = sum(run[key] for run in own)
+            entry[key] = None if own[0][key] is None else sum(run[key] for run in own)
         entry["ratios"] = {base: {key: ratio(name, key, base) for key in FIGURES}
                            for base in (BARE, REFERENCE)}
         summary[name] = entry
@@ -143,7 +143,7 @@ def print_summary(summary):
             cell(reference["rate"], 2), median_cell(entry["p50_us"]),
             median_cell(entry["p99_us"]), median_cell(entry["client_busy"], scale=100),
             median_cell(entry["server_busy"], scale=100),
-            median_cell(entry["connections"]), str(entry["errors"])])
+            median_cell(entry["connections"]), "-" if entry["errors"] is None else str(entry["errors"])])
     print_table(rows)
     for line in miscounts(summary):
         print(line)

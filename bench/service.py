@@ -181,7 +181,10 @@ class Nginx:
                 "active": active - 1, "waiting": waiting}
 
     def cpu_s(self):
-        return run_time_s(self.worker)
+        taken_s = run_time_s(self.worker)
+        if taken_s == 0:
+            raise Failure("nginx has lost its worker process")
+        return taken_s
 
     def settle(self, timeout_s=30):
         """Wait until it has seen the end of the connections of the run before."""

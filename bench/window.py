@@ -22,6 +22,6 @@ def measure_window(tool, client, nginx, seconds, connections):
                                          zip(after, before))
     if requests == 0:
         raise Failure(f"{tool.name}: nginx saw no request in {seconds} s")
-    return {"requests": requests, "told": requests, "errors": 0, "connections": connections,
+    return {"requests": requests, "told": requests, "errors": None, "connections": connections,
             "cpu_us": cpu_s * 1e6 / requests, "rate": requests / took_s, "p50_us": None,
             "p99_us": None, "client_busy": cpu_s / took_s, "server_busy": server_s / took_s}

@@ -270,22 +270,22 @@ static void begin_body(struct answer *answer)
     }
 }
 
-/* It has come up to `end`. */
-static void keep_as_seen(const struct answer *answer, const char *end)
+/* `head_end` is the byte after its empty line. */
+static void keep_as_seen(const struct answer *answer, const char *head_end)
 {
     struct seen_head *const seen = answer->seen;
     const char *const start = answer->head_data;
 
     if (seen == NULL || start == NULL ||
-        !seen_head_take(seen, start, (size_t)(end - start), answer->exchange))
+        !seen_head_keep(seen, start, (size_t)(head_end - start), answer->exchange))
         return;
     seen->is_chunked = answer->is_chunked;
     seen->keep_alive = answer->keep_alive;
 }
 
-static void accept_head(struct answer *answer, const char *end)
+static void accept_head(struct answer *answer, const char *head_end)
 {
-    keep_as_seen(answer, end);
+    keep_as_seen(answer, head_end);
     begin_body(answer);
 }
 
@@ -294,16 +294,15 @@ static size_t take_seen_head(struct answer *answer)
 {
     struct seen_head *const seen = answer->seen;
 
-    seen_head_give(seen, answer->exchange);
+    seen_head_replay(seen, answer->exchange);
     answer->is_chunked = seen->is_chunked;
     answer->keep_alive = seen->keep_alive;
     exchange_end_head(answer->exchange);
     begin_body(answer);
-    return seen->size;
+    return seen->raw_size;
 }
 
-/* `end` is behind its empty line. */
-static void end_head(struct answer *answer, const char *end)
+static void end_head(struct answer *answer, const char *head_end)
 {
     const struct exchange *const exchange = answer->exchange;
 
@@ -322,7 +321,7 @@ static void end_head(struct answer *answer, const char *end)
     else if (exchange->status < 200)
         answer->state = ANSWER_STATUS_LINE;
     else
-        accept_head(answer, end);
+        accept_head(answer, head_end);
 }
 
 static size_t take_status_line(struct answer *answer, const char *data, size_t size)

@@ -2,8 +2,8 @@
  *
  * The parser is fed with whatever the network brings, in pieces of any size, and gives the
  * same result however the bytes are cut. It keeps no bytes of its own but a line that is
- * cut in the middle, which it keeps in the exchange's arena; lines and body go to the
- * exchange (exchange_begin_head() and so on).
+ * cut in the middle, which it keeps in the exchange's arena, and a head in a seen_head; lines
+ * and body go to the exchange (exchange_begin_head() and so on).
  *
  * Strict (RFC 9112): each line ends with CR LF; a bare CR, a bare LF or a NUL in a line, a
  * name that is no token, a blank before a colon or at the start of a line, a Transfer-
@@ -15,8 +15,8 @@
  * of a head that is cut, or refused, may have one. The trailer of a chunked body is read as
  * strictly, and dropped.
  *
- * A head that comes in one piece, and in the very bytes of the last one that was accepted,
- * is not read again: see seen_head.h. */
+ * A head that comes in one piece, in the very bytes of one that was accepted before, is not
+ * read again: see seen_head.h. */
 #ifndef HTTP_ANSWER_H
 #define HTTP_ANSWER_H
 
@@ -49,8 +49,8 @@ struct answer {
 
     /* What follows is answer.c's. */
     bool is_http_1_0, is_chunked, says_close;
-    const char
-        *head_data; /* where the head began in the bytes that are fed; NULL: before */
+    /* Where the head began in the bytes that are fed now; NULL: in those before. */
+    const char *head_data;
     uint64_t left;
     char *line; /* what has come of a line that is cut, in the arena */
     size_t line_size, line_capacity;

@@ -306,7 +306,7 @@ static void write_request(struct link *link, struct head *head)
     link->write_broke = false;
     link->closes = head->closes;
     link->written_us = link->kept ? exchange->started_us : clock_us();
-    answer_begin(&link->answer, exchange, &head->answered);
+    answer_begin(&link->answer, exchange, &head->last_answer);
     sent = connection_send(&link->connection, pieces, count);
     if (sent == -1) {
         on_write_broken(link);

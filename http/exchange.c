@@ -166,9 +166,11 @@ int exchange_add_line(struct exchange *exchange, const char *line, size_t length
     return note_line(exchange, line, length);
 }
 
-void exchange_add_lines(struct exchange *exchange, const char *lines, size_t size,
+void exchange_set_lines(struct exchange *exchange, const char *lines,
                         const struct head_facts *facts)
 {
+    const size_t size = facts->lines_size;
+
     exchange->facts = *facts;
     if (size == 0)
         return;

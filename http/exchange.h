@@ -122,9 +122,10 @@ void exchange_begin_head(struct exchange *exchange, int status, const char *reas
  * head has grown too large, or its Content-Length is not one number. */
 int exchange_add_line(struct exchange *exchange, const char *line, size_t length);
 
-/* All lines of a head at once, each ended by '\n', and what they say: as another exchange
- * has accepted them before. They are copied. */
-void exchange_add_lines(struct exchange *exchange, const char *lines, size_t size,
+/* After exchange_begin_head(), in place of exchange_add_line() for each: all lines of a head,
+ * each ended by '\n', facts->lines_size bytes, and what they say, as another exchange has
+ * accepted them before. They are copied. */
+void exchange_set_lines(struct exchange *exchange, const char *lines,
                         const struct head_facts *facts);
 
 /* Bytes of a line, and one for its end, that exchange_add_line() still takes. */

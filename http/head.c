@@ -222,13 +222,14 @@ static void clear_head(struct head *head)
     forget_head(head);
     buffer_clear(&head->key);
     buffer_clear(&head->bytes);
-    seen_head_clear(&head->answered);
+    seen_head_clear(&head->last_answer);
 }
 
 static int make_head(struct heads *heads, struct head *head,
                      const struct exchange *exchange, const char **ret_failure)
 {
     forget_head(head);
+    seen_head_clear(&head->last_answer);
     head->origin = origins_find(&heads->origins, exchange->url, ret_failure);
     if (head->origin == NULL)
         return -1;

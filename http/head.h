@@ -2,7 +2,8 @@
  *
  * A process keeps the last HEADS_KEPT different ones: a call site that asks for the same
  * URL with the same headers again costs a look into a table. What changes with each
- * request (cookies, the length of a body) is written behind it. */
+ * request (cookies, the length of a body) is written behind it. With each there is the head
+ * of an answer to it, up to 4 KiB (seen_head.h). */
 #ifndef HTTP_HEAD_H
 #define HTTP_HEAD_H
 
@@ -26,7 +27,7 @@ struct head {
     struct origin *origin;        /* where it is to be sent; held; NULL: not in use */
     bool has_length, has_type;    /* the script's own headers say so */
     bool closes;                  /* they ask the server to close the connection */
-    struct seen_head answered;    /* with what; whoever reads answers keeps it */
+    struct seen_head last_answer; /* for answer.c, which looks it up and renews it */
 };
 
 /* All zero is empty. */

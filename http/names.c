@@ -154,8 +154,8 @@ static bool is_localhost(const char *host)
 
 /* An address of this host counts as none to AI_ADDRCONFIG where it is that of the loopback:
  * "localhost" would lose its "::1" wherever there is no other IPv6 address. And "localhost"
- * and "*.localhost" are the loopback even if nothing in the system says so (RFC 6761, 6.3);
- * but where the system did know one, as something else, `renews`: that stays. */
+ * and "*.localhost" are the loopback even if nothing in the system says so (RFC 6761, 6.3).
+ * `renews`: there is an answer from before, which the loopback does not replace. */
 static struct addresses *resolve_name(const char *host, bool renews,
                                       const char **ret_why)
 {

@@ -2,8 +2,8 @@
  * they make of them.
  *
  *     differential curl direct    each answer to both; accepted.c says what may differ
- *     differential curl           to one: once cut as generated, and once whole; to direct
- *                                 twice whole, since it reads no head again (seen_head.h)
+ *     differential curl           to one: once cut as generated, and once whole; direct
+ *                                 then knows its head from the time before (seen_head.h)
  *
  * MOLOTOV_TEST_SEED is the seed of the mutations, DIFFERENTIAL_MUTATIONS their count,
  * DIFFERENTIAL_ONLY the number of one script that is played alone, and DIFFERENTIAL_SHOWN
@@ -30,6 +30,7 @@ struct actor {
 
 struct run {
     struct stage stage;
+    struct names *names;
     struct actor left, right;
     bool has_curl;
     bool is_split; /* both are the same: left gets the answers whole */
@@ -127,16 +128,26 @@ static bool kills_libcurl(const struct script *script)
     return false;
 }
 
+/* A new transport knows the head of the time before alone. */
+static void play_again(struct run *run, const struct script *script,
+                       struct outcome *ret_outcome)
+{
+    const struct transport_type *const type = run->left.type;
+    struct transport *const transport = type->new (run->stage.loop, run->names);
+
+    play(&run->stage, type, transport, script, ret_outcome);
+    outcome_clear(ret_outcome);
+    play(&run->stage, type, transport, script, ret_outcome);
+    type->destroy(transport);
+}
+
 static void play_left(struct run *run, const struct script *script,
                       struct outcome *ret_left)
 {
-    const struct actor *const left = &run->left;
-
-    if (run->is_split && !run->has_curl) {
-        play(&run->stage, left->type, left->transport, script, ret_left);
-        outcome_clear(ret_left);
-    }
-    play(&run->stage, left->type, left->transport, script, ret_left);
+    if (run->is_split && !run->has_curl)
+        play_again(run, script, ret_left);
+    else
+        play(&run->stage, run->left.type, run->left.transport, script, ret_left);
 }
 
 static void visit(const struct script *script, void *data)
@@ -222,6 +233,7 @@ int main(int argc, char **argv)
     printf("MOLOTOV_TEST_SEED=%" PRIu64 "\n", seed);
     run.is_split = argc == 2;
     run.stage = (struct stage){.loop = loop, .server = server_new(loop)};
+    run.names = names;
     run.left = actor_named(argv[1], loop, names);
     run.right = actor_named(argv[argc - 1], loop, names);
     run.has_curl =

@@ -12,6 +12,10 @@ static const struct script fine = {
     .bytes = {.data = (char *)(uintptr_t)fine_answer, .size = sizeof(fine_answer) - 1},
 };
 
+/* Asked with a header of its own, so that it is another request than a script's: each keeps
+ * the head of its own answers (seen_head.h). */
+static const char *const fine_headers[] = {"X-Fine: 1", NULL};
+
 static void on_done(struct exchange *exchange)
 {
     *(bool *)exchange->data = true;
@@ -29,6 +33,7 @@ static void ask(const struct stage *stage, const struct transport_type *type,
     *ret_exchange = (struct exchange){
         .method = method,
         .url = server_url(stage->server, on_unix),
+        .headers = script == &fine ? fine_headers : NULL,
         .body = has_body ? "x=1" : NULL,
         .body_size = has_body ? 3 : 0,
         .started_us = clock_us(),

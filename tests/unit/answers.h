@@ -364,6 +364,11 @@ static const struct sample_answer sample_answers[] = {
      .failure = OLD_CODING, .status = 200},
 
     /* --- the connection --- */
+    {"cookies",
+     BYTES(OK_1 "Set-Cookie: a=b\r\nset-cookie: c=d\r\nContent-Length: 2\r\n\r\nok"),
+     .status = 200, .reason = "OK",
+     .head = "Set-Cookie: a=b\nset-cookie: c=d\nContent-Length: 2\n", .body = "ok",
+     .keep_alive = true},
     {"close", BYTES(OK_1 "Connection: close\r\nContent-Length: 0\r\n\r\n"),
      .status = 200, .reason = "OK", .head = "Connection: close\nContent-Length: 0\n"},
     {"close in a list",
@@ -504,6 +509,16 @@ static inline bool same_text(const char *left, const char *right)
     return left == NULL || right == NULL ? left == right : strcmp(left, right) == 0;
 }
 
+/* What the lines of a head say. */
+static inline bool same_facts(const struct head_facts *left,
+                              const struct head_facts *right)
+{
+    return left->lines == right->lines && left->lines_size == right->lines_size &&
+           left->codings == right->codings && left->cookies_set == right->cookies_set &&
+           left->has_length == right->has_length &&
+           (!left->has_length || left->length == right->length);
+}
+
 /* What the two differ in; NULL: nothing. How much of a compressed body that is broken was
  * decoded before may differ. */
 static inline const char *compare_outcomes(const struct outcome *left,
@@ -524,6 +539,8 @@ static inline const char *compare_outcomes(const struct outcome *left,
         return "status";
     if (!same_bytes(a->head, a->head_size, b->head, b->head_size))
         return "head";
+    if (is_complete && !same_facts(&a->facts, &b->facts))
+        return "what the head says";
     if ((is_complete || a->facts.codings == 0) &&
         !same_bytes(a->body_data, a->body_length, b->body_data, b->body_length))
         return "body";

@@ -354,12 +354,12 @@ static void test_kept_connection(void **state)
 
 /* The promise of the transport: once warm, one write and one read, and no allocation. The
  * arena is the session's, which gives all of it back after each run. */
-static void test_warm_requests(void **state)
+static void expect_warm_requests(struct stage *stage, bool heads_differ)
 {
     enum { WARM_UP = 3, COUNTED = 100 };
     static const char *const headers[] = {"X-User: 1", NULL};
-    struct stage *const stage = *state;
     const int fd = first_exchange(stage);
+    char answer[100] = ANSWER;
 
     for (int i = 0; i < WARM_UP + COUNTED; i++) {
         if (i == WARM_UP)
@@ -371,13 +371,27 @@ static void test_warm_requests(void **state)
                                            .body = i % 2 == 0 ? NULL : "{}",
                                            .body_size = i % 2 == 0 ? 0 : 2});
         read_request(stage, fd);
-        answer_and_wait(stage, fd, ANSWER);
+        if (heads_differ)
+            snprintf(answer, sizeof(answer),
+                     "HTTP/1.1 200 OK\r\nX-Id: %d\r\nContent-Length: 0\r\n\r\n",
+                     100 + i);
+        answer_and_wait(stage, fd, answer);
         assert_true(stage->exchange.complete);
     }
     assert_int_equal(calls.sends, COUNTED);
     assert_int_equal(calls.receives, COUNTED);
     assert_int_equal(calls.allocations, 0);
     close(fd);
+}
+
+static void test_warm_requests(void **state)
+{
+    expect_warm_requests(*state, false);
+}
+
+static void test_warm_requests_with_new_heads(void **state)
+{
+    expect_warm_requests(*state, true);
 }
 
 /* A server that says so closes, and nobody calls that a replacement. */
@@ -854,6 +868,7 @@ int main(void)
         STAGED(test_exchange),
         STAGED(test_kept_connection),
         STAGED(test_warm_requests),
+        STAGED(test_warm_requests_with_new_heads),
         STAGED(test_connection_close),
         STAGED(test_until_close),
         STAGED(test_large_answer_then_close),

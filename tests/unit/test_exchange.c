@@ -116,6 +116,26 @@ static void test_a_head_without_lines(void **state)
     assert_null(exchange_header(&exchange, "Content-Type", &length));
 }
 
+/* As they were taken one by one. */
+static void test_all_lines_at_once(void **state)
+{
+    const char lines[] =
+        "Set-Cookie: a=b\nContent-Encoding: gzip\nContent-Length: 7\nSet-Cookie: c\n";
+    struct exchange one_by_one = with_head(lines), at_once = with_head("X: y\n");
+
+    (void)state;
+    exchange_begin_head(&at_once, 200, "OK", 2);
+    exchange_set_lines(&at_once, one_by_one.head, &one_by_one.facts);
+    assert_int_equal(exchange_end_head(&at_once), 0);
+    expect_text("head", at_once.head, at_once.head_size, lines);
+    assert_int_equal(at_once.facts.lines, 4);
+    assert_int_equal(at_once.facts.lines_size, sizeof(lines) - 1);
+    assert_int_equal(at_once.facts.cookies_set, 2);
+    assert_int_equal(at_once.facts.codings, 1);
+    assert_true(at_once.facts.has_length);
+    assert_int_equal(at_once.facts.length, 7);
+}
+
 /* `count` lines of `length` bytes, their ends counted. -1: the last one was refused, and
  * none before it. */
 static int add_lines(struct exchange *exchange, size_t count, size_t length)
@@ -704,6 +724,7 @@ int main(void)
         cmocka_unit_test(test_own_lines),
         TEST(test_a_head_is_kept_as_it_came),
         TEST(test_a_head_without_lines),
+        TEST(test_all_lines_at_once),
         TEST(test_limits_of_a_head),
         TEST(test_heads_of_a_1xx),
         TEST(test_too_many_heads_of_a_1xx),

@@ -223,6 +223,30 @@ static void test_many(void **state)
     assert_int_equal(heads.origins.count, 0);
 }
 
+/* Another request in the same place has had no answer yet. */
+static void test_last_answer_goes_with_its_head(void **state)
+{
+    struct heads heads = {.scratch = BUFFER_INIT};
+    const char *failure = NULL;
+    struct exchange exchange = get("http://h/");
+    struct head *const head = heads_find(&heads, &exchange, NULL, &failure);
+    struct head *other = NULL;
+
+    (void)state;
+    head->last_answer.misses = 7;
+    assert_ptr_equal(heads_find(&heads, &exchange, NULL, &failure), head);
+    assert_int_equal(head->last_answer.misses, 7);
+    for (unsigned i = 0; other != head; i++) {
+        char url[40];
+
+        snprintf(url, sizeof(url), "http://h/%u", i);
+        exchange = get(url);
+        other = heads_find(&heads, &exchange, NULL, &failure);
+    }
+    assert_int_equal(head->last_answer.misses, 0);
+    heads_clear(&heads);
+}
+
 /* Of those that are large only one is kept, and each is right. */
 static void test_large(void **state)
 {
@@ -243,6 +267,8 @@ static void test_large(void **state)
         guess = heads_find(&heads, &exchange, guess, &failure);
         assert_non_null(guess);
         assert_memory_equal(guess->bytes.data + 4, url + 8, SIZE - 8);
+        assert_int_equal(guess->last_answer.misses, 0);
+        guess->last_answer.misses = 1;
         assert_ptr_equal(heads_find(&heads, &exchange, guess, &failure), guess);
     }
     for (size_t i = 0; i < HEADS_KEPT; i++)
@@ -324,6 +350,7 @@ int main(void)
         cmocka_unit_test(test_bodies),
         cmocka_unit_test(test_kept),
         cmocka_unit_test(test_many),
+        cmocka_unit_test(test_last_answer_goes_with_its_head),
         cmocka_unit_test(test_large),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_closes),
