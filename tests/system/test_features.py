@@ -888,9 +888,18 @@ class Example(FeatureTest):
 class ManyWorkers(SystemTest):
     @unittest.skipIf(SANITIZED, "ten thousand stacks of a sanitizer are another matter")
     def test_ten_thousand_workers_start(self):
+        """Each waits for the last one."""
         run = self.run_molotov(
-            "-w", 10000, "-r", 1, scenario="SCENARIO(s) { mlt_sleep(session, 0.2); }"
-        )
+            "-w", 10000, "-r", 1,
+            scenario="""
+            static int started;
+            SCENARIO(s)
+            {
+                for (started++; started < 10000;)
+                    mlt_sleep(session, 0.05);
+            }
+            """,
+        )  # fmt: skip
         self.assert_status(run, 0)
         self.assertEqual(run.totals["ok"], 10000, run)
         self.assertEqual(run.document["workers_max"], 10000, run)
