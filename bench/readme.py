@@ -93,6 +93,16 @@ def table_row(name, mode, entry, memory, levels):
             median_cell(entry["p99_us"]), *(mib(memory[level]) for level in levels)]
 
 
+def measure_all(tools, nginx, target, options, place):
+    """As measure_rounds(), but interpreters in rounds of their own: these take so long that
+    the others' runs of one round, which are compared, would be far from each other."""
+    runs = {}
+    for stretch in sorted({tool.stretch for tool in tools}):
+        together = [tool for tool in tools if tool.stretch == stretch]
+        runs |= measure_rounds(together, nginx, target, options, place)
+    return runs
+
+
 def command_readme(options, place):
     levels = [int(level) for level in options.memory.split(",") if level]
     modes = options.modes.split(",")
@@ -106,7 +116,7 @@ def command_readme(options, place):
     with Nginx(place.directory, place.server_cpu) as nginx:
         for mode in modes:
             target = nginx.target(mode)
-            runs = measure_rounds(tools, nginx, target, options, place)
+            runs = measure_all(tools, nginx, target, options, place)
             summary = summarise(runs)
             memory, missing = measure_memory(tools, nginx, target, levels, place)
             result[mode] = {"runs": runs, "summary": summary, "memory_kib": memory}
