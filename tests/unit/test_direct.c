@@ -23,7 +23,7 @@
 
 /* What the transport, and nobody else here, calls: counted by the linker's wrapping. */
 static struct {
-    unsigned sends, receives, allocations;
+    unsigned sends, receives, allocations, lines; /* of heads, one by one */
 } calls;
 
 static bool server_is_quick; /* what it has sent is there as soon as somebody reads */
@@ -42,6 +42,10 @@ void *__real_realloc(void *memory, size_t size);
 void *__wrap_realloc(void *memory, size_t size);
 void *__real_reallocarray(void *memory, size_t count, size_t size);
 void *__wrap_reallocarray(void *memory, size_t count, size_t size);
+int __real_exchange_add_line(struct exchange *exchange, const char *line,
+                             size_t length);
+int __wrap_exchange_add_line(struct exchange *exchange, const char *line,
+                             size_t length);
 
 ssize_t __wrap_send(int fd, const void *data, size_t size, int flags)
 {
@@ -92,6 +96,12 @@ void *__wrap_reallocarray(void *memory, size_t count, size_t size)
 {
     calls.allocations++;
     return __real_reallocarray(memory, count, size);
+}
+
+int __wrap_exchange_add_line(struct exchange *exchange, const char *line, size_t length)
+{
+    calls.lines++;
+    return __real_exchange_add_line(exchange, line, length);
 }
 
 #define ANSWER "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -381,6 +391,7 @@ static void expect_warm_requests(struct stage *stage, bool heads_differ)
     assert_int_equal(calls.sends, COUNTED);
     assert_int_equal(calls.receives, COUNTED);
     assert_int_equal(calls.allocations, 0);
+    assert_int_equal(calls.lines, heads_differ ? 2 * COUNTED : 0);
     close(fd);
 }
 

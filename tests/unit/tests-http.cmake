@@ -22,4 +22,4 @@ unit_test(head http)
 unit_test(direct http)
 target_link_options(test_direct PRIVATE
   -Wl,--wrap=send -Wl,--wrap=recv -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc
-  -Wl,--wrap=reallocarray)
+  -Wl,--wrap=reallocarray -Wl,--wrap=exchange_add_line)
