@@ -1,5 +1,7 @@
 """bench/run table: CPU for each request and rate, beside other load generators."""
 
+import itertools
+
 from clients import BARE, choose_tools, make_tools
 from figures import Verdict, cell, median_cell, print_table, ratios, spread
 from processes import Failure, say
@@ -90,16 +92,25 @@ def measure_many(tool, nginx, target, connections, seconds, place):
         client.stop()
 
 
+def orders(count):
+    """Orders of so many clients, one for each round, again and again: a Williams design, in
+    which each comes at each place, and after each other one, equally often (for an odd count
+    every second order is one backwards)."""
+    zigzag = [(place + 1) // 2 if place % 2 else -(place // 2) for place in range(count)]
+    for turn in itertools.count():
+        order = [(index + turn // (1 + count % 2)) % count for index in zigzag]
+        yield order[::-1] if count % 2 and turn % 2 else order
+
+
 def measure_rounds(tools, nginx, target, options, place):
-    """{name: its runs}; each round begins with another client, so that nobody always
-    follows the same one."""
+    """{name: its runs}. What a client leaves behind, as a service that is warm or a machine
+    that slows down, is no other's alone: see orders()."""
     how = measure_many if options.connections >= MANY else measure
     for tool in tools:
         tool.prepare(target, place)
     runs = {tool.name: [] for tool in tools}
-    for index in range(options.rounds):
-        first = index % len(tools)
-        for tool in tools[first:] + tools[:first]:
+    for index, order in zip(range(options.rounds), orders(len(tools))):
+        for tool in (tools[client] for client in order):
             run = how(tool, nginx, target, options.connections, options.seconds, place)
             runs[tool.name].append(run)
             say(f"{target.mode}, round {index + 1}/{options.rounds}  {tool.name:12s} "

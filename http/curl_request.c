@@ -123,13 +123,14 @@ static struct curl_slist *add_line(struct curl_slist *list, const char *line)
 }
 
 /* The line with which libcurl is told a header: "Name;" is one without a value, while
- * "Name:" would keep libcurl from sending its own. */
+ * "Name:" keeps libcurl from sending its own. */
 static struct curl_slist *add_header(struct curl_slist *list, const char *line)
 {
     const char *const colon = strchr(line, ':');
     char *empty = NULL;
 
-    if (colon != NULL && colon[1 + strspn(colon + 1, " \t")] == '\0')
+    if (colon != NULL && colon[1 + strspn(colon + 1, " \t")] == '\0' &&
+        !header_is_left_out(line))
         empty = xasprintf("%.*s;", (int)(colon - line), line);
     list = add_line(list, empty != NULL ? empty : line);
     free(empty);

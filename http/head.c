@@ -163,6 +163,8 @@ static bool says_close(const char *line)
 /* One of the script's. */
 static void add_own(struct head *head, const char *line)
 {
+    if (header_is_left_out(line))
+        return;
     buffer_add_text(&head->bytes, line);
     buffer_add(&head->bytes, "\r\n", 2);
     head->closes |= says_close(line);

@@ -21,3 +21,14 @@ bool header_is_replaced(const char *line, header_lines own)
 {
     return find_line(own, line, strcspn(line, ":")) != NULL;
 }
+
+bool header_is_left_out(const char *line)
+{
+    static const char name[] = "User-Agent";
+    size_t length = strlen(line);
+
+    if (!header_is(line, length, name, sizeof(name) - 1))
+        return false;
+    (void)header_value(line, length, sizeof(name) - 1, &length);
+    return length == 0;
+}

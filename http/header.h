@@ -42,4 +42,8 @@ const char *header_find(header_lines lines, const char *name);
 /* Whether a session's line is not sent, since the request has its own of that header. */
 bool header_is_replaced(const char *line, header_lines own);
 
+/* Whether a line only keeps the default from being sent: "User-Agent:" with no value, which
+ * would have to name a product (RFC 9110, 10.1.5). Others may be empty, and are sent. */
+bool header_is_left_out(const char *line);
+
 #endif

@@ -566,6 +566,7 @@ class Console:
         self.end = None
         self.asked_at = None  # a SNAPSHOT is under way
         self.news_at = time.monotonic()
+        self.hears = False  # the subscription has reached the broker
         self.counts = collections.Counter()
 
     def close(self):
@@ -597,6 +598,7 @@ class Console:
         if topic.decode() != self.run:
             return  # a run whose name begins like ours
         self.news_at = time.monotonic()
+        heard_before, self.hears = self.hears, True
         if message["message"] == "END_OF_RUN":
             self.take_end(message)
         elif self.drops(message):
@@ -604,7 +606,8 @@ class Console:
         elif message["after"] == self.revision:
             self.take_update(message)
         elif message["after"] > self.revision and self.asked_at is None:
-            self.counts["gaps"] += 1
+            # What was published before the subscription came there was not lost.
+            self.counts["gaps" if heard_before else "joined_late"] += 1
             self.ask()
 
     def on_answer(self, message):

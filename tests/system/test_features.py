@@ -844,6 +844,17 @@ class UrlAsTheTest(FeatureTest):
         self.assertEqual(run.totals["ok"], 6, run)
         self.assertEqual({line.test for line in self.nginx.log()}, {r"one\x09two"}, run)
 
+    def test_user_agent_is_left_out(self):
+        """Asked with no value; as long as the line was, the request is now shorter."""
+        lengths = []
+        for args in [], ["-H", "User-Agent: tester"], ["-H", "user-agent: "]:
+            self.url("/see", *args)
+            lengths.append({line.bytes_in for line in self.nginx.log()})
+            self.nginx.forget()
+        (default,), (own,), (none,) = lengths
+        self.assertEqual(own - none, len("User-Agent: tester\r\n"))
+        self.assertGreater(default - none, len("User-Agent: molotov/\r\n"))
+
     def test_longest_method(self):
         run = self.url("/see", "-X", "M" * 31)
         self.assertEqual(run.totals["ok"], 6, run)

@@ -81,8 +81,8 @@ static void test_request_lines(void **state)
 static void test_headers_of_the_script(void **state)
 {
     static const char *const of_session[] = {"X-User: 1", "Accept: text/plain", NULL};
-    static const char *const of_request[] = {"x-user: 2", "User-Agent:", "X-Twice: a",
-                                             "X-Twice: b", NULL};
+    static const char *const of_request[] = {
+        "x-user: 2", "Empty:", "user-agent: \t", "X-Twice: a", "X-Twice: b", NULL};
     struct heads heads = {.scratch = BUFFER_INIT};
     struct exchange exchange = get("http://u:p%40@h/");
 
@@ -97,7 +97,7 @@ static void test_headers_of_the_script(void **state)
                    "Accept-Encoding: " DEFAULT_ACCEPT_ENCODING "\r\n"
                    "Accept: text/plain\r\n"
                    "x-user: 2\r\n"
-                   "User-Agent:\r\n"
+                   "Empty:\r\n"
                    "X-Twice: a\r\n"
                    "X-Twice: b\r\n"
                    "Cookie: a=b; c=d\r\n"

@@ -66,6 +66,17 @@ static void test_values(void **state)
     }
 }
 
+/* Only the User-Agent may not be empty. */
+static void test_left_out(void **state)
+{
+    (void)state;
+    assert_true(header_is_left_out("User-Agent:"));
+    assert_true(header_is_left_out("user-agent: \t"));
+    assert_false(header_is_left_out("User-Agent: a"));
+    assert_false(header_is_left_out("User-Agents:"));
+    assert_false(header_is_left_out("Accept:"));
+}
+
 static void test_lists(void **state)
 {
     static const char *const lines[] = {"Cookies: a", "cookie: b", "Cookie: c", NULL};
@@ -88,9 +99,8 @@ static void test_lists(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_length),
-        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_names),  cmocka_unit_test(test_length),
+        cmocka_unit_test(test_values), cmocka_unit_test(test_left_out),
         cmocka_unit_test(test_lists),
     };
 
