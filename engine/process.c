@@ -171,6 +171,7 @@ void process_open(struct process *process, struct ev_loop *loop, const struct jo
         .engine = process,
     };
     crew_open(&process->crew, (size_t)job->workers);
+    busy_poll_start(&process->busy_poll, loop);
     ev_now_update(loop);
     init_timer(process, &process->flush, on_flush_due, PROCESS_FLUSH_S,
                PROCESS_FLUSH_S);
@@ -209,6 +210,7 @@ void process_close(struct process *process)
     ev_timer_stop(loop, &process->duration);
     ev_timer_stop(loop, &process->patience);
     ev_timer_stop(loop, &process->second);
+    busy_poll_stop(&process->busy_poll);
     crew_close(&process->crew);
     delta_clear(&process->delta);
 }

@@ -12,6 +12,7 @@
 #include <ev.h>
 
 #include "base/error.h"
+#include "engine/busy_poll.h"
 #include "scenario/crew.h"
 
 #define PROCESS_FLUSH_S 0.2
@@ -29,6 +30,7 @@ struct process {
 
     /* What follows is the process's own. */
     ev_timer flush, start, duration, patience, second;
+    struct busy_poll busy_poll;
 };
 
 /* Fills in the owner's part before: callbacks and `owner`. `started_us` is clock_us() of

@@ -14,3 +14,7 @@ unit_test(blackbox scenario)
 unit_test(worker scenario)
 unit_test(stamp scenario)
 unit_test(limits engine)
+
+# Its clock and its scheduler are the test's own.
+unit_test(busy_poll engine)
+target_link_options(test_busy_poll PRIVATE -Wl,--wrap=clock_gettime -Wl,--wrap=getrusage)
