@@ -11,8 +11,8 @@ from processes import Client, Failure, descendants
 HERE = pathlib.Path(__file__).resolve().parent
 PEERS = HERE / "peers"
 BARE = "curl_loop"  # libcurl and nothing above it
-# Two clients are compared by the same bytes: wrk has no User-Agent, and nginx spends a tenth
-# more instructions of its own on a request with one.
+# URL mode is compared with wrk by the same headers: wrk has no User-Agent, and nginx spends a
+# tenth more instructions of its own on a request with one. (The C scenario keeps it.)
 AS_WRK_ASKS = ["-H", "User-Agent:"]
 
 

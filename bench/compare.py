@@ -93,9 +93,9 @@ def measure_many(tool, nginx, target, connections, seconds, place):
 
 
 def orders(count):
-    """Orders of so many clients, one for each round, again and again: a Williams design, in
-    which each comes at each place, and after each other one, equally often (for an odd count
-    every second order is one backwards)."""
+    """Orders of so many clients, one for each round, again and again: a Williams design. After
+    `count` rounds (twice as many where it is odd: every second order is one backwards) each
+    was at each place, and within a round after each other one, equally often."""
     zigzag = [(place + 1) // 2 if place % 2 else -(place // 2) for place in range(count)]
     for turn in itertools.count():
         order = [(index + turn // (1 + count % 2)) % count for index in zigzag]
@@ -103,8 +103,8 @@ def orders(count):
 
 
 def measure_rounds(tools, nginx, target, options, place):
-    """{name: its runs}. What a client leaves behind, as a service that is warm or a machine
-    that slows down, is no other's alone: see orders()."""
+    """{name: its runs}. The orders of the rounds differ, so that what a client leaves behind,
+    as a service that is warm or a machine that slows down, is not always the same one's."""
     how = measure_many if options.connections >= MANY else measure
     for tool in tools:
         tool.prepare(target, place)

@@ -25,7 +25,8 @@ STAGES = (
         "scenario/worker.*", "scenario/crew.*", "scenario/test.*", "scenario/host.*",
         "scenario/url.c", "scenario/c.c", "scenario/c_api.c", "scenario/c_json.c",
         "scenario/blackbox.*",
-        "scenario/trace.*", "engine/process.*", "engine/schedule.*", "engine/slave.*")),
+        "scenario/trace.*", "engine/engine.*", "engine/limits.*", "engine/process.*",
+        "engine/schedule.*", "engine/slave.*", "engine/supervisor.*")),
     Stage("coroutine switch", files=("scenario/coroutine.*",)),
     Stage("session", files=(
         "http/session.*", "http/exchange.*", "http/cookies.*", "http/decode.*",

@@ -4,108 +4,156 @@
 
 #include "base/clock.h"
 
+/* Credit is counted as time worked: no part of it is lost to rounding. */
+#define CREDIT_FULL_US (BUSY_POLL_CREDIT_US * BUSY_POLL_SHARE)
+
 static uint64_t smaller(uint64_t left, uint64_t right)
 {
     return left < right ? left : right;
 }
 
-/* How often another thread took the core from this one. */
-static long count_preemptions(void)
-{
-    struct rusage usage;
+/* --- credit --------------------------------------------------------------------------- */
 
-    return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nivcsw : 0;
+static void earn_until(struct busy_poll *poll, uint64_t now_us)
+{
+    poll->credit_us =
+        smaller(poll->credit_us + now_us - poll->since_us, CREDIT_FULL_US);
+    poll->since_us = now_us;
+}
+
+static void pay_until(struct busy_poll *poll, uint64_t now_us)
+{
+    poll->credit_us -=
+        smaller(poll->credit_us, (now_us - poll->since_us) * BUSY_POLL_SHARE);
+    poll->since_us = now_us;
 }
 
 static void back_off(struct busy_poll *poll)
 {
-    poll->rests = poll->next_rests;
-    if (poll->next_rests < BUSY_POLL_RESTS_MAX)
-        poll->next_rests *= 2;
+    poll->rest_turns = poll->next_rest_turns;
+    if (poll->next_rest_turns < BUSY_POLL_REST_TURNS_MAX)
+        poll->next_rest_turns *= 2;
 }
 
-/* Neither changes how many watchers keep the loop running: one stops, one starts. */
-static void let_it_sleep(struct busy_poll *poll)
+/* Others want it where they took it from this thread once in each slice, or more often. */
+static bool core_is_shared(struct busy_poll *poll, uint64_t now_us)
 {
-    ev_idle_stop(poll->loop, &poll->silence);
-    ev_check_start(poll->loop, &poll->turn);
+    const uint64_t slices = (now_us - poll->looked_us) / BUSY_POLL_SLICE_US;
+    const long before = poll->preemptions;
+    struct rusage usage;
+
+    if (slices == 0)
+        return poll->shared;
+    if (getrusage(RUSAGE_THREAD, &usage) == 0)
+        poll->preemptions = usage.ru_nivcsw;
+    poll->looked_us = now_us;
+    poll->shared = (uint64_t)(poll->preemptions - before) >= slices;
+    return poll->shared;
 }
 
-static void keep_it_awake(struct busy_poll *poll)
+/* --- saving and spending -------------------------------------------------------------- */
+
+static void start_saving(struct busy_poll *poll)
 {
-    ev_check_stop(poll->loop, &poll->turn);
-    ev_idle_start(poll->loop, &poll->silence);
+    ev_check_start(poll->loop, &poll->after_wait);
+    ev_prepare_start(poll->loop, &poll->before_wait);
 }
 
-/* libev calls an idle watcher only in a turn that found no event. */
-static void on_silence(struct ev_loop *loop, ev_idle *silence, int revents)
+static void stop_saving(struct busy_poll *poll)
 {
-    struct busy_poll *const poll = silence->data;
-    const uint64_t now_us = clock_us(), passed_us = now_us - poll->last_us;
-    const unsigned turn = ev_iteration(loop);
-    const bool goes_on = poll->polled && turn == poll->last_turn + 1;
-
-    (void)revents;
-    poll->last_us = now_us;
-    poll->last_turn = turn;
-    if (goes_on) {
-        poll->credit_us -= smaller(poll->credit_us, passed_us);
-    } else {
-        if (poll->polled) /* and an event ended that silence: it was worth it */
-            poll->next_rests = 1;
-        poll->credit_us =
-            smaller(poll->credit_us + passed_us / BUSY_POLL_SHARE, BUSY_POLL_MAX_US);
-    }
-    if (poll->credit_us >= BUSY_POLL_MIN_US) {
-        poll->polled = true;
-        return;
-    }
-    back_off(poll);
-    let_it_sleep(poll);
+    ev_check_stop(poll->loop, &poll->after_wait);
+    ev_prepare_stop(poll->loop, &poll->before_wait);
 }
 
-static void on_turn(struct ev_loop *loop, ev_check *turn, int revents)
+static void start_spending(struct busy_poll *poll)
 {
-    struct busy_poll *const poll = turn->data;
-    long preemptions;
+    poll->was_silent = false;
+    ev_idle_start(poll->loop, &poll->nothing_came);
+}
+
+static void stop_spending(struct busy_poll *poll)
+{
+    ev_idle_stop(poll->loop, &poll->nothing_came);
+}
+
+static void on_after_wait(struct ev_loop *loop, ev_check *after_wait, int revents)
+{
+    struct busy_poll *const poll = after_wait->data;
 
     (void)loop;
     (void)revents;
-    if (poll->rests > 0) {
-        poll->rests--;
-        return;
-    }
-    preemptions = count_preemptions();
-    if (preemptions > poll->preemptions) { /* the core is not ours alone */
-        poll->preemptions = preemptions;
-        back_off(poll);
-        return;
-    }
-    poll->polled = false;
-    poll->credit_us = 0;
-    poll->last_us = clock_us();
-    keep_it_awake(poll);
+    poll->since_us = clock_us();
 }
+
+static void on_before_wait(struct ev_loop *loop, ev_prepare *before_wait, int revents)
+{
+    struct busy_poll *const poll = before_wait->data;
+    const uint64_t now_us = clock_us();
+
+    (void)loop;
+    (void)revents;
+    earn_until(poll, now_us);
+    if (poll->rest_turns > 0) {
+        poll->rest_turns--;
+    } else if (poll->credit_us == CREDIT_FULL_US && !core_is_shared(poll, now_us)) {
+        stop_saving(poll);
+        start_spending(poll);
+    }
+}
+
+static void on_nothing_came(struct ev_loop *loop, ev_idle *nothing_came, int revents)
+{
+    struct busy_poll *const poll = nothing_came->data;
+    const uint64_t now_us = clock_us();
+    const unsigned turn = ev_iteration(loop);
+    bool too_long = false;
+
+    (void)revents;
+    if (poll->was_silent && turn == poll->silent_turn + 1) {
+        pay_until(poll, now_us);
+        too_long = now_us - poll->silent_since_us >= BUSY_POLL_SILENCE_MAX_US;
+    } else {
+        if (poll->was_silent) /* and an event ended that silence: it was worth it */
+            poll->next_rest_turns = 1;
+        earn_until(poll, now_us);
+        poll->silent_since_us = now_us;
+    }
+    poll->was_silent = true;
+    poll->silent_turn = turn;
+    if (too_long)
+        back_off(poll);
+    if (too_long || poll->credit_us == 0 || core_is_shared(poll, now_us)) {
+        stop_spending(poll);
+        start_saving(poll);
+    }
+}
+
+/* --- its life ------------------------------------------------------------------------- */
 
 void busy_poll_start(struct busy_poll *poll, struct ev_loop *loop)
 {
+    const uint64_t now_us = clock_us();
+
     *poll = (struct busy_poll){
         .loop = loop,
-        .next_rests = 1,
-        .preemptions = count_preemptions(),
+        .since_us = now_us,
+        .looked_us = now_us - BUSY_POLL_SLICE_US,
+        .next_rest_turns = 1,
     };
-    ev_idle_init(&poll->silence, on_silence);
-    ev_set_priority(&poll->silence, EV_MINPRI);
-    poll->silence.data = poll;
-    ev_check_init(&poll->turn, on_turn);
-    poll->turn.data = poll;
-    ev_check_start(loop, &poll->turn);
-    ev_unref(loop);
+    ev_check_init(&poll->after_wait, on_after_wait);
+    ev_prepare_init(&poll->before_wait, on_before_wait);
+    ev_idle_init(&poll->nothing_came, on_nothing_came);
+    ev_set_priority(&poll->after_wait, EV_MAXPRI);  /* before all work */
+    ev_set_priority(&poll->before_wait, EV_MINPRI); /* after all of it */
+    ev_set_priority(&poll->nothing_came, EV_MINPRI);
+    poll->after_wait.data = poll->before_wait.data = poll->nothing_came.data = poll;
+    core_is_shared(poll, now_us); /* whatever was before is not counted */
+    poll->shared = false;
+    start_saving(poll);
 }
 
 void busy_poll_stop(struct busy_poll *poll)
 {
-    ev_ref(poll->loop);
-    ev_idle_stop(poll->loop, &poll->silence);
-    ev_check_stop(poll->loop, &poll->turn);
+    stop_saving(poll);
+    stop_spending(poll);
 }

@@ -43,7 +43,8 @@ const char *header_find(header_lines lines, const char *name);
 bool header_is_replaced(const char *line, header_lines own);
 
 /* Whether a line only keeps the default from being sent: "User-Agent:" with no value, which
- * would have to name a product (RFC 9110, 10.1.5). Others may be empty, and are sent. */
+ * would have to name a product (RFC 9110, 10.1.5). Another
+ * one is sent, empty as it is. */
 bool header_is_left_out(const char *line);
 
 #endif

@@ -70,7 +70,8 @@ typedef struct mlt_session_options {
 } mlt_session_options;
 
 /* In SETUP(): what relative URLs are relative to (--server-url wins over it), and a header
- * that is sent with each request, as in mlt_add_header(options, "X-User: %d", id). */
+ * that is sent with each request, as in mlt_add_header(options, "X-User: %d", id); one of
+ * "User-Agent:" alone is not sent, nor is the default. */
 void mlt_set_base_url(mlt_session_options *options, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void mlt_add_header(mlt_session_options *options, const char *format, ...)

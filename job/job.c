@@ -231,7 +231,8 @@ static const struct option_row rows[] = {
         .type = OPTION_LIST,
         .metavar = "'NAME: VALUE'",
         .section = URL,
-        .help = "a header of the request; may be given again for more",
+        .help = "a header of the request; may be given again for more ('User-Agent:' alone "
+                "sends none)",
         .field = FIELD(headers),
     },
     {

@@ -20,7 +20,8 @@ static void show(struct worker *worker, char direction, const char *text, size_t
 static void show_headers(struct worker *worker, header_lines lines)
 {
     for (; lines != NULL && *lines != NULL; lines++)
-        show(worker, '>', *lines, strlen(*lines));
+        if (!header_is_left_out(*lines))
+            show(worker, '>', *lines, strlen(*lines));
 }
 
 static bool is_text(const char *body, size_t length)

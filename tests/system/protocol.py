@@ -566,7 +566,7 @@ class Console:
         self.end = None
         self.asked_at = None  # a SNAPSHOT is under way
         self.news_at = time.monotonic()
-        self.hears = False  # the subscription has reached the broker
+        self.in_step = False  # the update published last was the next one
         self.counts = collections.Counter()
 
     def close(self):
@@ -598,17 +598,20 @@ class Console:
         if topic.decode() != self.run:
             return  # a run whose name begins like ours
         self.news_at = time.monotonic()
-        heard_before, self.hears = self.hears, True
         if message["message"] == "END_OF_RUN":
             self.take_end(message)
         elif self.drops(message):
             self.counts["dropped"] += 1
         elif message["after"] == self.revision:
             self.take_update(message)
-        elif message["after"] > self.revision and self.asked_at is None:
-            # What was published before the subscription came there was not lost.
-            self.counts["gaps" if heard_before else "joined_late"] += 1
-            self.ask()
+            self.in_step = True
+        elif message["after"] > self.revision:
+            # Nothing was lost of what came before the subscription was there, or while a
+            # SNAPSHOT was under way: then this is no gap.
+            if self.asked_at is None:
+                self.counts["gaps" if self.in_step else "catches_up"] += 1
+                self.ask()
+            self.in_step = False
 
     def on_answer(self, message):
         self.asked_at = None

@@ -19,7 +19,7 @@
  * TURN_US and what its event has to do; an event ends each sleep at once. */
 
 #define TURN_US 1u
-#define TURNS_MAX 100000u
+#define TURNS_MAX 10000000u
 
 static struct {
     uint64_t now_us;
@@ -117,7 +117,7 @@ static void turn_with_event(struct world *world)
     const unsigned before = world->events;
 
     assert_int_equal(eventfd_write(machine.event_fd, 1), 0);
-    assert_false(turn_sleeps(world));
+    turn_sleeps(world);
     assert_int_equal(world->events, before + 1);
 }
 
@@ -131,75 +131,76 @@ static unsigned count_polls(struct world *world)
     return polls;
 }
 
-/* How often it slept at once before it polled and slept again. */
+/* It has just slept: how often it sleeps in all before it polls and sleeps again. */
 static unsigned count_rests(struct world *world)
 {
-    unsigned rests = 0;
+    unsigned rests = 1;
 
     while (count_polls(world) == 0)
         rests++;
     return rests;
 }
 
+/* So many turns without an event, then one with: or a sleep before, that the event ends.
+ * Returns how many of these turns there were. */
+static unsigned wait_for_event(struct world *world, unsigned turns)
+{
+    for (unsigned polls = 0; polls < turns; polls++)
+        if (turn_sleeps(world))
+            return polls;
+    turn_with_event(world);
+    return turns;
+}
+
 static void test_share(void **state)
 {
+    enum { NO_SLEEP, ITS_SHARE, HARDLY };
     static const struct {
         const char *name;
-        uint64_t work_us;
-        uint64_t want_us;
+        unsigned work_us, silence_us; /* one after the other, again and again */
+        int want;
     } cases[] = {
-        {"nothing to speak of", BUSY_POLL_SHARE,                    0               },
-        {"a little",            BUSY_POLL_SHARE * 10,               10              },
-        {"a lot",               BUSY_POLL_SHARE * 100,              100             },
-        {"as much as is saved", BUSY_POLL_SHARE * BUSY_POLL_MAX_US, BUSY_POLL_MAX_US},
-        {"more than that",      US_PER_S,                           BUSY_POLL_MAX_US},
+        {"answers are much sooner", 30 * BUSY_POLL_SHARE, 5,                            NO_SLEEP },
+        {"answers are sooner",      30 * BUSY_POLL_SHARE, 25,                           NO_SLEEP },
+        {"answers are later",       20 * BUSY_POLL_SHARE, 30,                           ITS_SHARE},
+        {"answers are much later",  5 * BUSY_POLL_SHARE,  BUSY_POLL_SILENCE_MAX_US - 5,
+         ITS_SHARE                                                                               },
+        {"there is little work",    10,                   20,                           ITS_SHARE},
+        {"answers are too late",    20 * BUSY_POLL_SHARE, BUSY_POLL_SILENCE_MAX_US * 2,
+         HARDLY                                                                                  },
     };
+    enum { EVENTS = 10000 };
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct world world;
-        uint64_t polled_us;
+        uint64_t polled_us = 0, free_us = 0, share_us;
+        unsigned sleeps = 0;
 
         world_open(&world, cases[i].work_us);
-        assert_true(turn_sleeps(&world));
-        polled_us = count_polls(&world) * TURN_US;
-        /* The first turn is not paid for, and what is too little stays. */
-        if (polled_us > cases[i].want_us + TURN_US ||
-            polled_us + BUSY_POLL_MIN_US < cases[i].want_us)
-            fail_msg("%s: polled %" PRIu64 " us, want %" PRIu64, cases[i].name,
-                     polled_us, cases[i].want_us);
+        for (unsigned event = 0; event < EVENTS; event++) {
+            const unsigned turns =
+                wait_for_event(&world, cases[i].silence_us / TURN_US);
+
+            polled_us += turns * TURN_US;
+            free_us += turns > 0 ? TURN_US : 0; /* the first turn of a silence, */
+            sleeps += turns * TURN_US < cases[i].silence_us;
+        }
+        /* which counts as work, as does a turn with an event. */
+        share_us = ((uint64_t)EVENTS * (cases[i].work_us + TURN_US) + free_us) /
+                   BUSY_POLL_SHARE;
+        if (polled_us > share_us + free_us)
+            fail_msg("%s: polled %" PRIu64 " us, at most %" PRIu64, cases[i].name,
+                     polled_us, share_us + free_us);
+        if (cases[i].want == NO_SLEEP && sleeps > 10) /* but to save */
+            fail_msg("%s: slept %u times", cases[i].name, sleeps);
+        if (cases[i].want == ITS_SHARE && polled_us < share_us * 9 / 10)
+            fail_msg("%s: polled %" PRIu64 " us of %" PRIu64, cases[i].name, polled_us,
+                     share_us);
+        if (cases[i].want == HARDLY && polled_us > share_us / 50)
+            fail_msg("%s: polled %" PRIu64 " us", cases[i].name, polled_us);
         world_close(&world);
     }
-}
-
-static void test_answers_in_time(void **state)
-{
-    struct world world;
-
-    (void)state;
-    world_open(&world, BUSY_POLL_SHARE * 10);
-    assert_true(turn_sleeps(&world));
-    for (unsigned i = 0; i < 1000; i++) {
-        for (unsigned turn = 0; turn < 8; turn++)
-            assert_false(turn_sleeps(&world));
-        turn_with_event(&world);
-    }
-    world_close(&world);
-}
-
-static void test_answers_too_late(void **state)
-{
-    struct world world;
-    uint64_t polled_us = 0, worked_us = 0;
-
-    (void)state;
-    world_open(&world, BUSY_POLL_SHARE * 10);
-    for (unsigned i = 0; i < 1000; i++) {
-        polled_us += count_polls(&world) * TURN_US;
-        worked_us += world.work_us;
-    }
-    assert_in_range(polled_us, 1, worked_us / BUSY_POLL_SHARE / 50); /* it backed off */
-    world_close(&world);
 }
 
 static void test_backs_off(void **state)
@@ -209,13 +210,14 @@ static void test_backs_off(void **state)
 
     (void)state;
     world_open(&world, US_PER_S);
-    assert_int_equal(count_rests(&world), 1); /* the first sleep of all */
+    assert_true(turn_sleeps(&world));
+    assert_in_range(count_polls(&world) * TURN_US, BUSY_POLL_SILENCE_MAX_US,
+                    BUSY_POLL_SILENCE_MAX_US + TURN_US);
     for (unsigned round = 0; round < 14; round++) {
         assert_int_equal(count_rests(&world), want);
-        want = want < BUSY_POLL_RESTS_MAX ? want * 2 : BUSY_POLL_RESTS_MAX;
+        want = want < BUSY_POLL_REST_TURNS_MAX ? want * 2 : BUSY_POLL_REST_TURNS_MAX;
     }
-    turn_sleeps(&world);
-    for (unsigned rest = 1; rest < BUSY_POLL_RESTS_MAX; rest++)
+    for (unsigned rest = 1; rest < BUSY_POLL_REST_TURNS_MAX; rest++)
         assert_true(turn_sleeps(&world));
     assert_false(turn_sleeps(&world));
     turn_with_event(&world); /* that was worth it: it begins anew */
@@ -225,38 +227,70 @@ static void test_backs_off(void **state)
     world_close(&world);
 }
 
-static void test_preempted(void **state)
+#define ENOUGH_US (BUSY_POLL_CREDIT_US * BUSY_POLL_SHARE) /* of work, for full credit */
+
+static void test_shared_core(void **state)
 {
     struct world world;
 
     (void)state;
-    world_open(&world, US_PER_S);
-    machine.preemptions++;
-    assert_int_equal(count_rests(&world), 1 + 1 + 1); /* seen, rested, and begun */
-    machine.preemptions++; /* and is seen when it would begin again: 2 rests, then 4 */
-    assert_int_equal(count_rests(&world), 2 + 4 + 1);
+    world_open(&world, ENOUGH_US);
+    assert_true(turn_sleeps(&world));
+    machine.now_us += BUSY_POLL_SLICE_US;
+    machine.preemptions++; /* it is not let spend until that is a slice ago */
+    assert_in_range(count_rests(&world), BUSY_POLL_SLICE_US / ENOUGH_US,
+                    BUSY_POLL_SLICE_US / ENOUGH_US + 2);
     world_close(&world);
 }
 
-/* In either state the loop lives as long as the other watchers. */
-static void test_loop_ends(void **state)
+/* A thread of the kernel takes any core for a moment, now and then. */
+static void test_core_taken_seldom(void **state)
+{
+    struct world world;
+
+    (void)state;
+    world_open(&world, ENOUGH_US);
+    assert_true(turn_sleeps(&world));
+    machine.now_us += 3 * BUSY_POLL_SLICE_US;
+    machine.preemptions++;
+    assert_int_equal(count_rests(&world), 1);
+    world_close(&world);
+}
+
+static void test_core_taken_while_it_spends(void **state)
+{
+    struct world world;
+    uint64_t began_us;
+
+    (void)state;
+    world_open(&world, ENOUGH_US);
+    assert_true(turn_sleeps(&world));
+    for (unsigned event = 0; event < 1000; event++)
+        assert_int_equal(wait_for_event(&world, 2), 2);
+    began_us = machine.now_us;
+    while (wait_for_event(&world, 2) == 2) {
+        machine.preemptions++;
+        assert_in_range(machine.now_us - began_us, 0, 2 * BUSY_POLL_SLICE_US);
+    }
+    assert_in_range(count_rests(&world), BUSY_POLL_SLICE_US / ENOUGH_US,
+                    BUSY_POLL_SLICE_US / ENOUGH_US + 2);
+    world_close(&world);
+}
+
+/* In either state nothing of it is left. */
+static void test_stops(void **state)
 {
     (void)state;
-    for (unsigned turns = 0; turns < 2; turns++) {
+    for (unsigned turns = 0; turns < 3; turns++) {
         struct world world;
 
         world_open(&world, US_PER_S);
         for (unsigned turn = 0; turn < turns; turn++)
-            turn_sleeps(&world);
-        ev_io_stop(world.loop, &world.event);
-        assert_false(ev_run(world.loop, 0));
+            assert_int_equal(turn_sleeps(&world), turn == 0);
         busy_poll_stop(&world.poll);
-        assert_false(ev_run(world.loop, 0));
-
-        ev_io_start(world.loop, &world.event);
-        assert_true(ev_run(world.loop, EVRUN_ONCE)); /* and is not cut short */
         assert_true(turn_sleeps(&world));
         ev_io_stop(world.loop, &world.event);
+        assert_false(ev_run(world.loop, 0));
         ev_loop_destroy(world.loop);
         close(machine.event_fd);
     }
@@ -266,11 +300,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_share),
-        cmocka_unit_test(test_answers_in_time),
-        cmocka_unit_test(test_answers_too_late),
         cmocka_unit_test(test_backs_off),
-        cmocka_unit_test(test_preempted),
-        cmocka_unit_test(test_loop_ends),
+        cmocka_unit_test(test_shared_core),
+        cmocka_unit_test(test_core_taken_seldom),
+        cmocka_unit_test(test_core_taken_while_it_spends),
+        cmocka_unit_test(test_stops),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -66,7 +66,7 @@ static void test_values(void **state)
     }
 }
 
-/* Only the User-Agent may not be empty. */
+/* No other header is left out where it is empty. */
 static void test_left_out(void **state)
 {
     (void)state;
