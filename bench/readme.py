@@ -27,7 +27,7 @@ NAMES = {  # as the table has them
 
 def add_options(commands, common):
     readme = commands.add_parser("readme", parents=[common],
-                                 help="the README's table, in markdown; about 25 minutes")
+                                 help="the README's table, in markdown; about 20 minutes")
     readme.set_defaults(run=command_readme)
     readme.add_argument("--rounds", type=int, default=9)
     readme.add_argument("--seconds", type=int, default=3,

@@ -35,19 +35,25 @@ static void back_off(struct busy_poll *poll)
         poll->next_rest_turns *= 2;
 }
 
-/* Others want it where they took it from this thread once in each slice, or more often. */
-static bool core_is_shared(struct busy_poll *poll, uint64_t now_us)
+/* How often others took the core from this thread. */
+static long count_preemptions(void)
 {
-    const uint64_t slices = (now_us - poll->looked_us) / BUSY_POLL_SLICE_US;
-    const long before = poll->preemptions;
     struct rusage usage;
 
-    if (slices == 0)
+    return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nivcsw : 0;
+}
+
+static bool core_is_shared(struct busy_poll *poll, uint64_t now_us)
+{
+    const uint64_t passed_us = now_us - poll->looked_us;
+    const long before = poll->preemptions;
+
+    if (passed_us < BUSY_POLL_LOOK_US)
         return poll->shared;
-    if (getrusage(RUSAGE_THREAD, &usage) == 0)
-        poll->preemptions = usage.ru_nivcsw;
+    poll->preemptions = count_preemptions();
     poll->looked_us = now_us;
-    poll->shared = (uint64_t)(poll->preemptions - before) >= slices;
+    poll->shared =
+        (uint64_t)(poll->preemptions - before) >= passed_us / BUSY_POLL_SLICE_US;
     return poll->shared;
 }
 
@@ -137,8 +143,9 @@ void busy_poll_start(struct busy_poll *poll, struct ev_loop *loop)
     *poll = (struct busy_poll){
         .loop = loop,
         .since_us = now_us,
-        .looked_us = now_us - BUSY_POLL_SLICE_US,
         .next_rest_turns = 1,
+        .looked_us = now_us,
+        .preemptions = count_preemptions(),
     };
     ev_check_init(&poll->after_wait, on_after_wait);
     ev_prepare_init(&poll->before_wait, on_before_wait);
@@ -147,8 +154,6 @@ void busy_poll_start(struct busy_poll *poll, struct ev_loop *loop)
     ev_set_priority(&poll->before_wait, EV_MINPRI); /* after all of it */
     ev_set_priority(&poll->nothing_came, EV_MINPRI);
     poll->after_wait.data = poll->before_wait.data = poll->nothing_came.data = poll;
-    core_is_shared(poll, now_us); /* whatever was before is not counted */
-    poll->shared = false;
     start_saving(poll);
 }
 

@@ -33,9 +33,10 @@
 #define BUSY_POLL_CREDIT_US 200u
 #define BUSY_POLL_SILENCE_MAX_US 50u
 #define BUSY_POLL_REST_TURNS_MAX 1024u
-/* Who loses the core once in so long shares it with others: a scheduler's slice and more.
- * That is looked at as seldom. */
+/* Who loses the core once in so long, or more often, shares it: a scheduler's slices are a few
+ * milliseconds, while threads of the kernel take it for a moment about 50 times a second. */
 #define BUSY_POLL_SLICE_US 10000u
+#define BUSY_POLL_LOOK_US 100000u /* how often that is looked at */
 
 /* Its fields are busy_poll.c's own. */
 struct busy_poll {

@@ -45,7 +45,7 @@ class WarmRequests(NginxTest):
         few, many = self.count_calls(url, 500), self.count_calls(url, 1500)
         grown = {name: count - few.get(name, 0) for name, count in many.items()}
         grown = {name: count for name, count in grown.items() if abs(count) > NOISE}
-        grown.pop("getrusage", None)  # at most once in 10 ms: engine/busy_poll.h
+        grown.pop("getrusage", None)  # at most once in 0.1 s: engine/busy_poll.h
         grown.pop(WAIT, None)
         self.assertEqual(set(grown), {"sendto", "recvfrom"}, grown)
         for count in grown.values():
