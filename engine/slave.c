@@ -356,8 +356,8 @@ int slave_main(void)
     wait_for(&slave, &slave.has_job);
     if (slave.has_job && prepare(&slave) == 0) {
         wait_for(&slave, &slave.may_start);
-        if (!slave.may_start)
-            tear_down(&slave); /* told to end before it began */
+        if (slave.stopped) /* before it began, be it by a message right after START */
+            tear_down(&slave);
         else if (run(&slave) == 0)
             status = EXIT_SUCCESS;
     }

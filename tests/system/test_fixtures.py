@@ -5,7 +5,13 @@ import os
 import signal
 import unittest
 
-from harness import NginxTest, wait_until
+from harness import (
+    NginxTest,
+    signal_is_pending,
+    wait_channel,
+    wait_until,
+    waits_for_events,
+)
 
 # note("..."): a line in the file that $NOTES names, whole whoever else writes.
 NOTES = """
@@ -122,37 +128,67 @@ class Order(FixtureTest):
         self.assertLessEqual(run.totals["ok"], 3, run)
         self.assertEqual(self.notes()[-1], "global_teardown", run)
 
-    def test_signal_in_global_setup(self):
-        """What it has set up is torn down again; nothing is run in between."""
+    def start_global_setup(self, processes):
+        """A run in its global_setup, which ends when go_on() was called: both."""
         scenario = ALL.replace(
             'GLOBAL_SETUP() { note("global_setup %ld", args->process);',
             'GLOBAL_SETUP() { note("global_setup %ld", args->process);\n'
             '    while (access(getenv("GO_ON"), F_OK)) usleep(10000);\n'
             '    note("global_setup ends");',
         )
+        self.notes_path = self.path(f"notes-{len(self.runs)}")
+        go_on = self.path(f"go-on-{len(self.runs)}")
+        running = self.start(
+            "-w", 3, "-p", processes, scenario=scenario,
+            env={"NOTES": self.notes_path, "GO_ON": go_on},
+        )  # fmt: skip
+        wait_until(lambda: self.notes() == ["global_setup -1"], "global_setup")
+        return running, lambda: os.close(os.open(go_on, os.O_CREAT, 0o600))
+
+    def assert_nothing_run(self, run):
+        """What it has set up is torn down again; nothing is run in between."""
+        self.assert_status(run, 0)
+        notes = self.notes()
+        self.assertEqual(notes[:2], ["global_setup -1", "global_setup ends"], run)
+        self.assertEqual(notes[-1], "global_teardown", run)
+        self.assertEqual([note for note in notes if note.startswith("run ")], [], run)
+        self.assertEqual(run.document["state"], "stopped", run)
+        self.assertEqual(run.document["interrupted_by"], "SIGINT", run)
+        for key in ("ok", "failed", "cancelled", "hits"):
+            self.assertEqual(run.totals[key], 0, run)
+
+    def test_signal_in_global_setup(self):
         for processes in (1, 2):
             with self.subTest(processes=processes):
-                self.notes_path = self.path(f"notes-{len(self.runs)}")
-                go_on = self.path(f"go-on-{len(self.runs)}")
-                running = self.start(
-                    "-w", 3, "-p", processes, scenario=scenario,
-                    env={"NOTES": self.notes_path, "GO_ON": go_on},
-                )  # fmt: skip
-                wait_until(lambda: self.notes() == ["global_setup -1"], "global_setup")
+                running, go_on = self.start_global_setup(processes)
                 running.signal(signal.SIGINT)
                 self.assertEqual(self.notes(), ["global_setup -1"])
-                with open(go_on, "w", encoding="utf-8"):
-                    pass
-                run = self.finish(running)
-                self.assert_status(run, 0)
-                notes = self.notes()
-                self.assertEqual(notes[:2], ["global_setup -1", "global_setup ends"], run)
-                self.assertEqual(notes[-1], "global_teardown", run)
-                self.assertEqual([note for note in notes if note.startswith("run ")], [], run)
-                self.assertEqual(run.document["state"], "stopped", run)
-                self.assertEqual(run.document["interrupted_by"], "SIGINT", run)
-                for key in ("ok", "failed", "cancelled", "hits"):
-                    self.assertEqual(run.totals[key], 0, run)
+                go_on()
+                self.assert_nothing_run(self.finish(running))
+
+    def test_signal_when_all_is_set_up(self):
+        """START and STOP come to the slave together: each of the two processes is held
+        until the other one has had its say."""
+        for processes in (1, 2):
+            with self.subTest(processes=processes):
+                running, go_on = self.start_global_setup(processes)
+                (slave,) = running.slaves()
+                runner = running.process.pid
+                if wait_until(lambda: wait_channel(slave), "it to sleep") == "0":
+                    self.skipTest("the system does not tell what a process waits for")
+                os.kill(runner, signal.SIGSTOP)
+                go_on()
+                wait_until(lambda: waits_for_events(slave), "the slave to be ready")
+                os.kill(slave, signal.SIGSTOP)
+                os.kill(runner, signal.SIGINT)
+                os.kill(runner, signal.SIGCONT)
+                wait_until(
+                    lambda: not signal_is_pending(runner, signal.SIGINT)
+                    and waits_for_events(runner),
+                    "the runner to have sent both",
+                )
+                os.kill(slave, signal.SIGCONT)
+                self.assert_nothing_run(self.finish(running))
 
     def test_no_workers(self):
         run = self.load(ALL, "-w", 0)
