@@ -670,6 +670,7 @@ class FakeBroker:
             port = socket.bind_to_random_port(f"tcp://{host}")
             self.endpoints[place] = f"tcp://{host}:{port}"
         self.frontend = self.endpoints["frontend"]
+        self.lock = threading.RLock()
         self.heard = collections.Counter()
         self.trouble = None
         self.is_over = threading.Event()
@@ -682,21 +683,29 @@ class FakeBroker:
             poller.register(self.sockets[place], zmq.POLLIN)
         try:
             while not self.is_over.is_set():
-                ready = dict(poller.poll(50))
-                for place in ("frontend", "backend"):
-                    if self.sockets[place] in ready:
-                        route, body = self.sockets[place].recv_multipart()
-                        message = unpack(body)
-                        self.heard[message["message"]] += 1
-                        self.answer(self, place, route, message)
+                with self.lock:
+                    ready = self.take_messages(poller)
+                if not ready:
+                    self.is_over.wait(0.002)
         except Exception as error:  # pylint: disable=broad-except
             self.trouble = error  # for close(): a thread cannot fail a test
 
     def send(self, place, route, message, **fields):
         self.send_frames(place, route, pack(message, **fields))
 
+    def take_messages(self, poller):
+        ready = dict(poller.poll(0))
+        for place in ("frontend", "backend"):
+            if self.sockets[place] in ready:
+                route, body = self.sockets[place].recv_multipart()
+                message = unpack(body)
+                self.heard[message["message"]] += 1
+                self.answer(self, place, route, message)
+        return ready
+
     def send_frames(self, place, route, *frames):
-        self.sockets[place].send_multipart([route, *frames])
+        with self.lock:  # the test's thread sends, too, and a socket is for one at a time
+            self.sockets[place].send_multipart([route, *frames])
 
     def pong(self, route, **fields):
         """A whole PONG, as of a broker without agents."""
